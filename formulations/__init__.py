@@ -1,0 +1,1 @@
+"""Mixed-integer programs, one a file, from blocks. They read cost tables, never files."""

@@ -1,0 +1,1 @@
+"""Blocks: one sentence of a model each."""

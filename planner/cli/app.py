@@ -1,0 +1,18 @@
+"""The `planner` program: registers one command a file."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="planner",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Plan mixture-of-experts serving and training at least total compute cost, with a proven bound beside it.",
+)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

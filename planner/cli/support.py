@@ -1,0 +1,83 @@
+"""What every command shares: the output format, error handling and exit codes."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from planner.errors import NoPlanFound, PlannerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+EXIT_INTERRUPTED = 130
+
+
+class Format(StrEnum):
+    """How a command prints its answer."""
+
+    text = "text"
+    json = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json: one document on stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress and no notes on stderr.")]
+
+
+class Output:
+    """Where a command sends its answer (stdout) and its notes (stderr)."""
+
+    def __init__(self, output_format: Format, *, quiet: bool) -> None:
+        self.format = output_format
+        self.quiet = quiet
+
+    def document(self, payload: dict[str, Any], render: Callable[[], str]) -> None:
+        """Print the answer: the payload as one JSON document, or the text that ``render`` makes of it."""
+        text = json.dumps(json_ready(payload), indent=2) if self.format is Format.json else render()
+        sys.stdout.write(text.rstrip("\n") + "\n")
+
+    def note(self, text: str) -> None:
+        """Print a remark for people on stderr unless ``--quiet``."""
+        if not self.quiet:
+            sys.stderr.write(text + "\n")
+
+
+def json_ready(value: Any) -> Any:  # noqa: ANN401 - any JSON-like tree
+    """Turn NumPy values, paths, enums and dataclasses into JSON types; NaN and infinity become null."""
+    if isinstance(value, dict):
+        return {str(key): json_ready(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return json_ready(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    return str(value)
+
+
+@contextmanager
+def reporting(output_format: Format, *, quiet: bool = False) -> Iterator[Output]:
+    """Run a command body; turn planner errors into a message on stderr and the contract's exit code."""
+    output = Output(output_format, quiet=quiet)
+    try:
+        yield output
+    except NoPlanFound as error:
+        if output_format is Format.json:
+            output.document({"status": "none", "stop_reason": "infeasible", "reasons": list(error.reasons)}, str)
+        sys.stderr.write("No plan meets the limits:\n" + "".join(f"  - {reason}\n" for reason in error.reasons))
+        raise typer.Exit(error.exit_code) from None
+    except PlannerError as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        sys.stderr.write("error: " + "\n       ".join(lines) + "\n")
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -1,0 +1,85 @@
+"""Read TOML into the frozen schemas; every problem of a file is reported at once with its key and a remedy."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from planner.errors import InstanceError, Problem
+from planner.instance import library
+from planner.instance.hardware import Accelerator
+from planner.instance.model import MoeModel
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+_REMEDIES = {
+    "extra_forbidden": "remove the key or correct its spelling",
+    "missing": "add the key",
+    "greater_than": "give a larger value",
+    "greater_than_equal": "give a larger value",
+    "less_than_equal": "give a smaller value",
+    "value_error": "correct the value",
+    "literal_error": "use one of the listed values",
+}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse one TOML file.
+
+    Raises
+    ------
+    InstanceError
+        If the file is missing, not text, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InstanceError.single(str(path), "", f"cannot be read: {error.strerror}", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InstanceError.single(str(path), "", f"is not TOML: {error}", "correct the syntax") from error
+
+
+def validate(schema: type[Schema], data: dict[str, Any], file: str) -> Schema:
+    """Build ``schema`` from ``data``.
+
+    Raises
+    ------
+    InstanceError
+        With one problem for each thing that is wrong.
+    """
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        raise InstanceError(problems_of(error, file)) from error
+
+
+def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Problem]:
+    """Translate a pydantic error into the planner's problems."""
+    return [
+        Problem(
+            file=file,
+            key=prefix + ".".join(str(part) for part in item["loc"]),
+            message=item["msg"].removeprefix("Value error, "),
+            remedy=_REMEDIES.get(item["type"], "correct the value"),
+        )
+        for item in error.errors(include_url=False)
+    ]
+
+
+def load_accelerator(name_or_path: str) -> Accelerator:
+    """Read one accelerator by name, alias or path."""
+    for name in library.names("hardware"):
+        data = read_toml(library.find("hardware", name))
+        if name_or_path.casefold() in {str(alias).casefold() for alias in data.get("aliases", [])}:
+            return validate(Accelerator, data, f"instances/hardware/{name}.toml")
+    path = library.find("hardware", name_or_path)
+    return validate(Accelerator, read_toml(path), str(path))
+
+
+def load_model(name_or_path: str) -> MoeModel:
+    """Read one model by name or path."""
+    path = library.find("models", name_or_path)
+    return validate(MoeModel, read_toml(path), str(path))
