@@ -1,0 +1,115 @@
+"""A case file: which model, which pools of GPUs at which price, which demand, which limits, what to search."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from planner.instance.hardware import Precision
+from planner.instance.quantities import Frozen, RatePerSecond, Seconds, Share, UsdPerGpuHour
+
+Phase = Literal["prefill", "decode", "both"]
+
+
+class PoolSpec(Frozen):
+    """GPUs of one kind. A domain is one scale-up domain: a rack or an island."""
+
+    name: str
+    hardware: str
+    domains: int | None = Field(default=None, ge=1, description="Absent: as many as wanted.")
+    gpus_per_domain: int | None = Field(default=None, ge=1, description="Absent: the accelerator's own domain size.")
+    price_column: str | None = None
+    usd_per_gpu_hour: UsdPerGpuHour | None = None
+    price_source: str | None = None
+    billing: Literal["gpu", "domain"] = Field(
+        default="domain", description="domain: idle GPUs of a domain in use are paid; gpu: only GPUs in use are."
+    )
+    override: dict[str, Any] = Field(default_factory=dict, description="Data-sheet figures to replace, by key.")
+
+    @model_validator(mode="after")
+    def _one_price(self) -> PoolSpec:
+        if (self.price_column is None) == (self.usd_per_gpu_hour is None):
+            raise ValueError("give either price_column or usd_per_gpu_hour")
+        if self.usd_per_gpu_hour is not None and not self.price_source:
+            raise ValueError("usd_per_gpu_hour needs price_source")
+        return self
+
+
+class DemandClass(Frozen):
+    """One kind of request. A limit holds at ``percentile``; an absent limit does not bind."""
+
+    name: str
+    requests_per_s: RatePerSecond
+    input_tokens: int = Field(ge=1)
+    output_tokens: int = Field(ge=1)
+    cached_share: Share = Field(default=0.0, lt=1, description="Share of input tokens whose KV is already there.")
+    ttft_s: Seconds | None = None
+    tpot_s: Seconds | None = None
+    percentile: float = Field(default=0.95, gt=0, lt=1)
+
+    @property
+    def mean_context_tokens(self) -> float:
+        """Context that a decoding request has on average: the prompt and half of the answer."""
+        return self.input_tokens + self.output_tokens / 2
+
+    @property
+    def new_input_tokens(self) -> float:
+        """Input tokens that must be computed."""
+        return self.input_tokens * (1 - self.cached_share)
+
+
+class ExpertLoadSpec(Frozen):
+    """Seeded generator of expert loads: lognormal spread over router groups and over experts inside them."""
+
+    sigma: float = Field(ge=0, le=3)
+    group_sigma: float = Field(default=0.0, ge=0, le=3)
+    seed: int = Field(ge=0)
+    source: str
+
+
+class SearchSpec(Frozen):
+    """The choices that the program is offered. The bound is a bound over these."""
+
+    deployment_gpus: tuple[int, ...] = Field(min_length=1)
+    tensor_parallel: tuple[int, ...] = (1, 2, 4, 8)
+    pipeline_parallel: tuple[int, ...] = (1,)
+    extra_slots_per_gpu: tuple[int, ...] = (0, 1, 2)
+    prefill_requests_per_rank: tuple[int, ...] = (1, 2, 4, 8)
+    phases: tuple[Phase, ...] = ("prefill", "decode", "both")
+    largest_decode_batch: int = Field(default=4096, ge=1, description="Sequences per attention rank.")
+
+    @model_validator(mode="after")
+    def _positive(self) -> SearchSpec:
+        for key in ("deployment_gpus", "tensor_parallel", "pipeline_parallel", "prefill_requests_per_rank"):
+            if min(getattr(self, key)) < 1:
+                raise ValueError(f"{key} holds a value below 1")
+        if min(self.extra_slots_per_gpu) < 0:
+            raise ValueError("extra_slots_per_gpu holds a negative value")
+        return self
+
+
+class CaseSpec(Frozen):
+    """What a case file holds."""
+
+    name: str
+    title: str
+    description: str = ""
+    model: str
+    kv_format: Precision | None = Field(default=None, description="Absent: the model's own.")
+    calibration: str
+    overlap: Literal["none", "two_batch"] = "two_batch"
+    horizon_hours: float = Field(default=1.0, gt=0, description="Hours that cost_usd covers.")
+    pools: tuple[PoolSpec, ...] = Field(min_length=1)
+    demand: tuple[DemandClass, ...] = Field(min_length=1)
+    expert_load: ExpertLoadSpec | None = None
+    search: SearchSpec
+    sources: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> CaseSpec:
+        for kind, entries in (("pools", self.pools), ("demand", self.demand)):
+            listed = [entry.name for entry in entries]
+            if len(set(listed)) < len(listed):
+                raise ValueError(f"{kind}: names repeat")
+        return self

@@ -1,0 +1,40 @@
+"""Expert loads: which share of a layer's tokens each expert gets, generated from a seed or read from an engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planner.instance.case import ExpertLoadSpec
+    from planner.instance.model import MoeModel
+
+
+def generate(spec: ExpertLoadSpec | None, model: MoeModel) -> NDArray[np.float64]:
+    """Draw loads for every MoE layer.
+
+    Each layer multiplies one lognormal factor per router group by one per expert, as the recorded DeepSeek-V3 tables
+    look like a lognormal with sigma 0.5-0.8 (expert placement dossier, section 5).
+
+    Returns
+    -------
+    array [moe_layer, expert]
+        Shares of the layer's token-expert assignments; each row sums to 1. Without a spec the load is uniform.
+    """
+    shape = (model.moe_layers, model.routed_experts)
+    if model.moe_layers == 0:
+        return np.zeros((0, 0))
+    if spec is None:
+        return np.full(shape, 1.0 / model.routed_experts)
+    draw = np.random.default_rng(spec.seed)
+    groups = draw.lognormal(0.0, spec.group_sigma, (model.moe_layers, model.router_groups))
+    experts = draw.lognormal(0.0, spec.sigma, shape)
+    return normalised(experts * np.repeat(groups, model.routed_experts // model.router_groups, axis=1))
+
+
+def normalised(load: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale each row of ``load`` [layer, expert] to sum to 1."""
+    return np.asarray(load / load.sum(axis=1, keepdims=True), dtype=np.float64)
