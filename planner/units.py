@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from typing import Any
 
 BASE_UNITS: dict[str, str] = {
@@ -25,13 +26,28 @@ BASE_UNITS: dict[str, str] = {
 }
 
 
+# Own definitions and none of pint's: there a byte has no dimension and "b" is a barn, so "8 TB/s" would pass for a
+# frequency and "400 Gb/s" for an area per second.
+_DEFINITIONS = (
+    *("nano- = 1e-9 = n-", "micro- = 1e-6 = u- = µ-", "milli- = 1e-3 = m-", "kilo- = 1e3 = k-", "mega- = 1e6 = M-"),
+    *("giga- = 1e9 = G-", "tera- = 1e12 = T-", "peta- = 1e15 = P-", "exa- = 1e18 = E-", "zetta- = 1e21 = Z-"),
+    *("kibi- = 2**10 = Ki-", "mebi- = 2**20 = Mi-", "gibi- = 2**30 = Gi-", "tebi- = 2**40 = Ti-"),
+    *("second = [time] = s = sec", "minute = 60 * second = min", "hour = 3600 * second = h"),
+    *("day = 86400 * second = d", "week = 7 * day", "year = 365.25 * day"),
+    *("byte = [information] = B", "bit = byte / 8 = b", "bit_per_second = bit / second = bps"),
+    *("flop = [computation] = FLOP", "flop_per_second = flop / second = FLOPS"),
+    *("usd = [money] = USD = dollar", "token = [token_count] = tok", "watt = [power] = W"),
+    *("request = [] = req", "gpu = [] = GPU", "percent = 0.01 = %"),
+)
+_NUMBER_THEN_UNIT = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµ%/ ].*)")
+
+
 @functools.cache
 def _registry() -> Any:  # noqa: ANN401 - pint ships no usable types
     import pint
 
-    registry = pint.UnitRegistry(autoconvert_offset_to_baseunit=False, cache_folder=None)
-    for definition in ("flop = [computation] = FLOP", "usd = [money] = USD = dollar", "token = [token_count] = tok",
-                       "request = [] = req", "gpu = [] = GPU"):
+    registry: Any = pint.UnitRegistry(None, cache_folder=None)
+    for definition in _DEFINITIONS:
         registry.define(definition)
     return registry
 
@@ -42,7 +58,8 @@ def parse(value: float | str, base: str) -> float:
     Parameters
     ----------
     value
-        A number already in the base unit, or text such as ``"186 GB"``, ``"8 TB/s"``, ``"50 ms"``.
+        A number already in the base unit, or text such as ``"186 GB"``, ``"8 TB/s"``, ``"400 Gb/s"``
+        (gigabit), ``"5 PFLOP/s"``, ``"50 ms"``, ``"2 usd/hour"``.
     base
         A key of ``BASE_UNITS``.
 
@@ -70,8 +87,11 @@ def _parse_text(text: str, base: str) -> float:
         return float(text)
     except ValueError:
         pass
+    match = _NUMBER_THEN_UNIT.fullmatch(text.replace("$", "usd"))
+    if match is None:
+        raise ValueError(f"{text!r} is not a number with a unit; {unit} is wanted")
     try:
-        return float(_registry().Quantity(text).to(unit).magnitude)
+        return float(_registry().Quantity(float(match[1]), match[2].strip()).to(unit).magnitude)
     except Exception as error:
         raise ValueError(f"{text!r} is not a quantity in {unit}") from error
 
