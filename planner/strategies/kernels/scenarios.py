@@ -1,0 +1,316 @@
+"""Annealing for several load vectors at once and for nearest dispatch.
+
+Energy: sum over scenarios and GPUs of (load / mean)^16. It beats the sum of largest loads on loads the search never saw,
+and every change of one GPU shows in it, which a maximum hides. A copy of expert e in node q carries the fraction
+[e, q] of its tokens; under the even split all GPUs form one node, so that a swap changes no fraction.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.strategies.kernels.compiled import RandomState, compiled, random_below, random_unit
+from planner.strategies.kernels.packing import Float, Int32, Int64
+
+REPLICA_SHARE = 0.2
+"""Share of the moves that pass a copy to another expert instead of swapping two slots."""
+
+TOURNAMENT = 3
+"""GPUs drawn, of which the fullest is worked on, in half of the moves."""
+
+
+class Layout(NamedTuple):
+    """Where GPUs are and where tokens start."""
+
+    pace: Float
+    """Relative speed, shape [gpu]; 0 for a GPU without slots."""
+    slots: Int64
+    """Shape [gpu]."""
+    node: Int64
+    """Shape [gpu]."""
+    rack: Int64
+    """Shape [node]."""
+    source: Float
+    """Share of the tokens that start in a node, shape [node]."""
+
+
+class State(NamedTuple):
+    """What the search changes in place."""
+
+    assign: Int32
+    """Expert of each slot, shape [gpu, slot]."""
+    copies: Int64
+    """Shape [expert, node]."""
+    count: Int64
+    """Shape [expert]."""
+    holder: Int32
+    """GPUs of an expert's copies, shape [expert, gpu]; the first ``count`` entries are valid."""
+    fraction: Float
+    """Shape [expert, node]."""
+    load: Float
+    """Load over mean and speed, shape [gpu, scenario]."""
+    energy: Float
+    """Shape [gpu]."""
+
+
+class Undo(NamedTuple):
+    """Scratch that takes a move back."""
+
+    touched: Int64
+    """GPUs changed by the move, shape [gpu]."""
+    mark: npt.NDArray[np.bool_]
+    """Shape [gpu]."""
+    load: Float
+    """Their loads before, shape [gpu, scenario]."""
+
+
+@compiled
+def refresh_fraction(state: State, layout: Layout, expert: int) -> None:
+    """Recompute the fraction row of one expert; the rule is that of `planner.strategies.dispatch.copy_fraction`."""
+    nodes = len(layout.source)
+    for node in range(nodes):
+        state.fraction[expert, node] = 0.0
+        if state.copies[expert, node] > 0:
+            state.fraction[expert, node] = layout.source[node] / state.copies[expert, node]
+    if nodes == 1:
+        return
+    for node in range(nodes):
+        if state.copies[expert, node] > 0:
+            continue
+        near = 0
+        for other in range(nodes):
+            if layout.rack[other] == layout.rack[node]:
+                near += state.copies[expert, other]
+        for other in range(nodes):
+            if state.copies[expert, other] > 0 and (near == 0 or layout.rack[other] == layout.rack[node]):
+                state.fraction[expert, other] += layout.source[node] / (near if near > 0 else state.count[expert])
+
+
+@compiled
+def add_expert(state: State, layout: Layout, undo: Undo, weight: Float, expert: int, sign: float, touched: int) -> int:
+    """Add (or take off) the load of all copies of an expert; remember the GPUs touched and return their number."""
+    for index in range(state.count[expert]):
+        gpu = state.holder[expert, index]
+        if not undo.mark[gpu]:
+            undo.mark[gpu] = True
+            undo.touched[touched] = gpu
+            undo.load[gpu] = state.load[gpu]
+            touched += 1
+        factor = sign * state.fraction[expert, layout.node[gpu]] / layout.pace[gpu]
+        for scenario in range(weight.shape[0]):
+            state.load[gpu, scenario] += factor * weight[scenario, expert]
+    return touched
+
+
+@compiled
+def gpu_energy(load: Float) -> float:
+    """Sum over scenarios of load^16 for one GPU, ``load`` [scenario]."""
+    total = 0.0
+    for value in load:
+        power = value * value
+        power *= power
+        power *= power
+        total += power * power
+    return total
+
+
+@compiled
+def new_state(weight: Float, assign: Int32, layout: Layout) -> State:
+    """Build the search state of an assignment; ``weight`` [scenario, expert] is scaled to a mean GPU load of 1."""
+    experts, gpus = weight.shape[1], len(layout.slots)
+    count = np.zeros(experts, dtype=np.int64)
+    copies = np.zeros((experts, len(layout.source)), dtype=np.int64)
+    holder = np.zeros((experts, np.sum(layout.slots)), dtype=np.int32)
+    for gpu in range(gpus):
+        for slot in range(layout.slots[gpu]):
+            expert = assign[gpu, slot]
+            holder[expert, count[expert]] = gpu
+            count[expert] += 1
+            copies[expert, layout.node[gpu]] += 1
+    state = State(
+        assign, copies, count, holder, np.zeros(copies.shape), np.zeros((gpus, weight.shape[0])), np.zeros(gpus)
+    )
+    undo = new_undo(gpus, weight.shape[0])
+    touched = 0
+    for expert in range(experts):
+        refresh_fraction(state, layout, expert)
+        touched = add_expert(state, layout, undo, weight, expert, 1.0, touched)
+    for gpu in range(gpus):
+        state.energy[gpu] = gpu_energy(state.load[gpu])
+    return state
+
+
+@compiled
+def new_undo(gpus: int, scenarios: int) -> Undo:
+    """Empty scratch."""
+    return Undo(np.zeros(gpus, dtype=np.int64), np.zeros(gpus, dtype=np.bool_), np.zeros((gpus, scenarios)))
+
+
+@compiled
+def held_by(state: State, expert: int, gpu: int) -> bool:
+    """Whether a GPU has a copy of an expert."""
+    for index in range(state.count[expert]):
+        if state.holder[expert, index] == gpu:
+            return True
+    return False
+
+
+@compiled
+def relocate(state: State, layout: Layout, expert: int, source: int, target: int) -> None:
+    """Change the books of one copy that goes from GPU ``source`` to ``target``; -1 stands for no GPU."""
+    index = state.count[expert]
+    if source >= 0:
+        index = 0
+        while state.holder[expert, index] != source:
+            index += 1
+        state.copies[expert, layout.node[source]] -= 1
+    if target >= 0:
+        state.holder[expert, index] = target
+        state.copies[expert, layout.node[target]] += 1
+    if source < 0:
+        state.count[expert] += 1
+    elif target < 0:
+        state.count[expert] -= 1
+        state.holder[expert, index] = state.holder[expert, state.count[expert]]
+
+
+@compiled
+def swap_in_node(
+    state: State, layout: Layout, weight: Float, spots: Int64, undo: Undo, allowed: float
+) -> bool:
+    """Try to swap two slots, ``spots`` = (gpu, slot, other gpu, other slot), where no fraction changes."""
+    gpu, other = spots[0], spots[2]
+    expert, partner = state.assign[gpu, spots[1]], state.assign[other, spots[3]]
+    node = layout.node[gpu]
+    for scenario in range(weight.shape[0]):
+        moved = (
+            weight[scenario, expert] * state.fraction[expert, node]
+            - weight[scenario, partner] * state.fraction[partner, node]
+        )
+        undo.load[gpu, scenario] = state.load[gpu, scenario] - moved / layout.pace[gpu]
+        undo.load[other, scenario] = state.load[other, scenario] + moved / layout.pace[other]
+    energy, other_energy = gpu_energy(undo.load[gpu]), gpu_energy(undo.load[other])
+    if energy + other_energy - state.energy[gpu] - state.energy[other] > allowed:
+        return False
+    state.load[gpu], state.load[other] = undo.load[gpu], undo.load[other]
+    state.energy[gpu], state.energy[other] = energy, other_energy
+    book_swap(state, layout, spots)
+    return True
+
+
+@compiled
+def book_swap(state: State, layout: Layout, spots: Int64) -> None:
+    """Exchange two slots in the books."""
+    gpu, other = spots[0], spots[2]
+    expert, partner = state.assign[gpu, spots[1]], state.assign[other, spots[3]]
+    relocate(state, layout, expert, gpu, other)
+    relocate(state, layout, partner, other, gpu)
+    state.assign[gpu, spots[1]], state.assign[other, spots[3]] = partner, expert
+
+
+@compiled
+def book_copy(state: State, layout: Layout, gpu: int, slot: int, expert: int) -> None:
+    """Put ``expert`` in a slot instead of the copy that is there, in the books."""
+    relocate(state, layout, state.assign[gpu, slot], gpu, -1)
+    relocate(state, layout, expert, -1, gpu)
+    state.assign[gpu, slot] = expert
+
+
+@compiled
+def try_general(
+    state: State, layout: Layout, weight: Float, spots: Int64, gainer: int, undo: Undo, allowed: float
+) -> bool:
+    """Try a move that changes fractions: a swap (``gainer`` < 0), or ``gainer`` into the slot spots[0], spots[1]."""
+    gpu, slot = spots[0], spots[1]
+    first = state.assign[gpu, slot]
+    second = state.assign[spots[2], spots[3]] if gainer < 0 else gainer
+    touched = add_expert(state, layout, undo, weight, first, -1.0, 0)
+    touched = add_expert(state, layout, undo, weight, second, -1.0, touched)
+    if gainer < 0:
+        book_swap(state, layout, spots)
+    else:
+        book_copy(state, layout, gpu, slot, gainer)
+    refresh_fraction(state, layout, first)
+    refresh_fraction(state, layout, second)
+    touched = add_expert(state, layout, undo, weight, first, 1.0, touched)
+    touched = add_expert(state, layout, undo, weight, second, 1.0, touched)
+    change = 0.0
+    for index in range(touched):
+        changed = undo.touched[index]
+        change += gpu_energy(state.load[changed]) - state.energy[changed]
+        undo.mark[changed] = False
+    if change <= allowed:
+        for index in range(touched):
+            state.energy[undo.touched[index]] = gpu_energy(state.load[undo.touched[index]])
+        return True
+    if gainer < 0:
+        book_swap(state, layout, spots)
+    else:
+        book_copy(state, layout, gpu, slot, first)
+    refresh_fraction(state, layout, first)
+    refresh_fraction(state, layout, second)
+    for index in range(touched):
+        state.load[undo.touched[index]] = undo.load[undo.touched[index]]
+    return False
+
+
+@compiled
+def draw_gpu(state: State, layout: Layout, random: RandomState) -> int:
+    """Draw a GPU that has slots: the fullest of a few half of the time."""
+    draws = TOURNAMENT if random_unit(random) < 0.5 else 1
+    best = -1
+    while draws > 0:
+        gpu = random_below(random, len(layout.slots))
+        if layout.slots[gpu] > 0:
+            draws -= 1
+            if best < 0 or state.energy[gpu] > state.energy[best]:
+                best = gpu
+    return best
+
+
+@compiled
+def one_move(
+    state: State, layout: Layout, weight: Float, spots: Int64, undo: Undo, allowed: float, random: RandomState
+) -> bool:
+    """Draw a move that keeps copies on distinct GPUs and try it."""
+    gpu = draw_gpu(state, layout, random)
+    other = draw_gpu(state, layout, random)
+    spots[0], spots[1] = gpu, random_below(random, layout.slots[gpu])
+    spots[2], spots[3] = other, random_below(random, layout.slots[other])
+    expert, partner = state.assign[gpu, spots[1]], state.assign[other, spots[3]]
+    if gpu == other or expert == partner or held_by(state, partner, gpu):
+        return False
+    if random_unit(random) < REPLICA_SHARE:
+        if state.count[expert] < 2:
+            return False
+        return try_general(state, layout, weight, spots, partner, undo, allowed)
+    if held_by(state, expert, other):
+        return False
+    if layout.node[gpu] == layout.node[other]:
+        return swap_in_node(state, layout, weight, spots, undo, allowed)
+    return try_general(state, layout, weight, spots, -1, undo, allowed)
+
+
+@compiled
+def anneal(weight: Float, assign: Int32, layout: Layout, moves: int, heat: float, random: RandomState) -> float:
+    """Search from ``assign``, changed in place; return the energy reached.
+
+    A move may raise the energy by ``heat`` times its excess over the perfect balance times an exponential variate; the
+    heat falls to zero linearly over ``moves``.
+    """
+    state = new_state(weight, assign, layout)
+    undo = new_undo(len(layout.slots), weight.shape[0])
+    spots = np.zeros(4, dtype=np.int64)
+    floor = float(weight.shape[0] * np.sum(layout.slots > 0))
+    total = np.sum(state.energy)
+    allowed = 0.0
+    for move in range(moves):
+        if heat > 0.0:
+            excess = max(total - floor, 0.0)
+            allowed = -heat * (1.0 - move / moves) * excess * np.log(1.0 - random_unit(random))
+        if one_move(state, layout, weight, spots, undo, allowed, random):
+            total = np.sum(state.energy)
+    return float(np.sum(state.energy))
