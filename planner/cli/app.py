@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from planner.cli.tokens import tokens
+
 app = typer.Typer(
     name="planner",
     no_args_is_help=True,
@@ -11,6 +13,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Plan mixture-of-experts serving and training at least total compute cost, with a proven bound beside it.",
 )
+
+
+@app.callback()
+def planner() -> None:
+    """Keep the program a group of commands, however few are registered."""
+
+
+app.command("tokens")(tokens)
 
 
 def main() -> None:
