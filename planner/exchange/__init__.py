@@ -1,1 +1,1 @@
-"""exchange"""
+"""Readers and writers of other people's files."""

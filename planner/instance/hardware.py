@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -16,9 +16,15 @@ from planner.instance.quantities import (
     Watts,
 )
 
-Precision = Literal["fp32", "bf16", "fp8", "int8", "mxfp4", "nvfp4", "int4", "fp4"]
+Precision = Literal["fp32", "bf16", "fp8", "int8", "mxfp4", "nvfp4", "int4", "int4_g32", "fp4"]
 ScaleUpKind = Literal["nvswitch", "full_mesh", "torus2d", "torus3d"]
-_NATIVE_FORMAT: dict[str, str] = {"mxfp4": "fp4", "nvfp4": "fp4", "int4": "bf16", "fp32": "bf16"}
+_NATIVE_FORMAT: dict[str, Precision] = {
+    "mxfp4": "fp4",
+    "nvfp4": "fp4",
+    "int4": "bf16",
+    "int4_g32": "bf16",
+    "fp32": "bf16",
+}
 
 
 class Accelerator(Frozen):
@@ -44,20 +50,21 @@ class Accelerator(Frozen):
 
     @model_validator(mode="after")
     def _every_number_has_a_source(self) -> Accelerator:
-        numbers = [key for key, value in self if isinstance(value, (int, float, dict)) and key not in
-                   {"sources", "nominal"}]
+        numbers = [
+            key for key, value in self if isinstance(value, (int, float, dict)) and key not in {"sources", "nominal"}
+        ]
         missing = [key for key in numbers if key not in self.sources]
         if missing:
             raise ValueError(f"no source for {', '.join(missing)}: add them to [sources]")
         return self
 
-    def arithmetic(self, weight_format: str) -> str:
+    def arithmetic(self, weight_format: str) -> Precision:
         """Format the matrix units compute in for weights stored as ``weight_format``.
 
         A format that the chip lacks runs at the widest narrower-or-equal rate it has: fp4 weights on a chip without
         fp4 units are expanded to bf16 (as engines do for mxfp4 on Hopper), fp8 without fp8 units likewise.
         """
-        wanted = _NATIVE_FORMAT.get(weight_format, weight_format)
+        wanted = _NATIVE_FORMAT.get(weight_format, cast(Precision, weight_format))
         return wanted if wanted in self.flop_per_s else "bf16"
 
     def peak_flop_per_s(self, weight_format: str) -> float:

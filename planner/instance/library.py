@@ -35,4 +35,6 @@ def find(kind: str, name_or_path: str) -> Path:
         if candidate.suffix == ".toml" and candidate.is_file():
             return candidate
     known = ", ".join(names(kind))
-    raise InstanceError.single(name_or_path, "", f"no such file in {kind}", f"give a path to a .toml file or one of: {known}")
+    raise InstanceError.single(
+        name_or_path, "", f"no such file in {kind}", f"give a path to a .toml file or one of: {known}"
+    )

@@ -21,9 +21,10 @@ class Attention(Frozen):
     query_lora_rank: int = Field(default=0, ge=0, description="0: queries are not compressed.")
     kv_lora_rank: int = Field(default=0, ge=0, description="MLA latent width.")
     rope_head_dim: int = Field(default=0, ge=0, description="MLA rotary width, shared by all heads.")
-    bias: bool = False
-    qk_norm: bool = False
-    sinks: bool = False
+    bias: bool = Field(default=False, description="Queries, keys and values have a bias.")
+    output_bias: bool = Field(default=False, description="The output projection has a bias.")
+    qk_norm: bool = Field(default=False, description="Queries and keys are normalised per head.")
+    sinks: bool = Field(default=False, description="One learned sink per head.")
     sliding_window_tokens: int | None = Field(default=None, ge=1)
     sliding_layers: int = Field(default=0, ge=0, description="Layers that see only the sliding window.")
 
@@ -38,22 +39,29 @@ class Attention(Frozen):
         return self
 
     def params(self, hidden_size: int) -> int:
-        """Weights of one layer's attention, norms of the compressed vectors and head norms included."""
+        """Weights of one layer's attention: projections, biases and sinks; norms are apart."""
         if self.kind == "mla":
             nope = self.head_dim - self.rope_head_dim
             queries = (
-                self.query_lora_rank * (hidden_size + self.heads * self.head_dim + 1)
+                self.query_lora_rank * (hidden_size + self.heads * self.head_dim)
                 if self.query_lora_rank
                 else hidden_size * self.heads * self.head_dim
             )
-            latent = hidden_size * (self.kv_lora_rank + self.rope_head_dim) + self.kv_lora_rank
+            latent = hidden_size * (self.kv_lora_rank + self.rope_head_dim)
             expand = self.kv_lora_rank * self.heads * (nope + self.value_head_dim)
             return queries + latent + expand + self.heads * self.value_head_dim * hidden_size
-        query, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        total = hidden_size * (query + 2 * kv) + query * hidden_size
-        total += (query + 2 * kv + hidden_size) if self.bias else 0
-        total += 2 * self.head_dim if self.qk_norm else 0
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        value, output = self.kv_heads * self.value_head_dim, self.heads * self.value_head_dim
+        total = hidden_size * (query + key + value) + output * hidden_size
+        total += (query + key + value) if self.bias else 0
+        total += hidden_size if self.output_bias else 0
         return total + (self.heads if self.sinks else 0)
+
+    def norm_params(self) -> int:
+        """Norm weights inside one layer's attention: of the compressed vectors (MLA) or of queries and keys."""
+        if self.kind == "mla":
+            return self.query_lora_rank + self.kv_lora_rank
+        return 2 * self.head_dim if self.qk_norm else 0
 
     def kv_numbers_per_token(self) -> int:
         """Numbers kept per token and layer: the latent and rotary part (MLA) or keys and values (GQA)."""
@@ -70,6 +78,11 @@ class Attention(Frozen):
     def prefill_flop_per_context_token(self) -> int:
         """FLOP per pair of prompt tokens and layer; MLA prefill expands the latent, so heads have their own width."""
         return 2 * self.heads * (self.head_dim + self.value_head_dim)
+
+
+ActiveCounts = Literal["all", "no_input_embedding", "no_embeddings"]
+"""Which embeddings a card counts as active. Cards differ: Qwen and Mixtral count both, gpt-oss and DeepSeek leave out
+the input embedding (a look-up of one row), GLM leaves out both. instances/SOURCES.md has the arithmetic."""
 
 
 class WeightFormats(Frozen):
@@ -105,9 +118,10 @@ class MoeModel(Frozen):
     ffn_matrices: Literal[2, 3] = 3
     weights: WeightFormats
     kv_format: Precision = "bf16"
-    published_total_params: float = Field(gt=0)
-    published_active_params: float = Field(gt=0)
-    sources: dict[str, str]
+    active_counts: ActiveCounts = Field(default="all", description="Which embeddings `active_params` counts.")
+    published_total_params: float = Field(gt=0, description="The model card's figure; an import has its own count.")
+    published_active_params: float = Field(gt=0, description="The model card's figure; an import has its own count.")
+    sources: dict[str, str] = Field(description='Key -> source; "shape" covers every key without its own.')
 
     @model_validator(mode="after")
     def _consistent(self) -> MoeModel:
@@ -167,36 +181,50 @@ class MoeModel(Frozen):
         return self.vocab_size * self.hidden_size * (1 if self.tied_embeddings else 2)
 
     @property
+    def norm_params(self) -> int:
+        """Weights of all norms of the model, those inside attention and the last one included."""
+        return self.layers * (2 * self.hidden_size + self.attention.norm_params()) + self.hidden_size
+
+    @property
     def total_params(self) -> int:
         """All weights, counted from the shape; norms included, multi-token-prediction heads not."""
-        norms = (2 * self.layers + 1) * self.hidden_size
         return (
             self.layers * self.attention_params
             + self.dense_layers * self.dense_ffn_params
             + self.moe_layers * (self.routed_experts * self.expert_params + self.shared_params + self.router_params)
             + self.embedding_params
-            + norms
+            + self.norm_params
         )
 
     @property
     def active_params(self) -> int:
-        """Weights a token passes through: all but the routed experts that it skips. Embeddings count."""
+        """Weights a token passes through: all but the routed experts it skips and what ``active_counts`` leaves out."""
         skipped = self.moe_layers * (self.routed_experts - self.experts_per_token) * self.expert_params
-        return self.total_params - skipped
+        uncounted = 0
+        if self.active_counts == "no_embeddings":
+            uncounted = self.embedding_params
+        elif self.active_counts == "no_input_embedding" and not self.tied_embeddings:
+            uncounted = self.vocab_size * self.hidden_size
+        return self.total_params - skipped - uncounted
+
+    @property
+    def kv_layers(self) -> int:
+        """Layers whose cache grows with the context; where every layer slides, all grow up to the window."""
+        return self.layers - self.attention.sliding_layers or self.layers
 
     @property
     def kv_bytes_per_token(self) -> float:
-        """KV bytes STORED per token at full context, all layers [B], in the model's ``kv_format``."""
-        return self.layers * self.attention.kv_numbers_per_token() * PRECISION_BYTES[self.kv_format]
+        """KV bytes STORED per further token of context, over ``kv_layers`` [B], in the model's ``kv_format``."""
+        return self.kv_layers * self.attention.kv_numbers_per_token() * PRECISION_BYTES[self.kv_format]
 
     @property
     def weight_bytes(self) -> float:
-        """Bytes of all weights in their storage formats [B]."""
+        """Bytes of all weights in their storage formats [B]; routers and norms are kept in bf16."""
         width = PRECISION_BYTES
-        attention = self.layers * (self.attention_params + 2 * self.hidden_size) * width[self.weights.attention]
+        attention = self.layers * self.attention_params * width[self.weights.attention]
         dense = (self.dense_layers * self.dense_ffn_params + self.moe_layers * self.shared_params) * width[
             self.weights.dense_ffn
         ]
-        routers = self.moe_layers * self.router_params * width["bf16"]
+        unquantised = (self.moe_layers * self.router_params + self.norm_params) * width["bf16"]
         routed = self.moe_layers * self.routed_experts * self.expert_params * width[self.weights.routed_experts]
-        return attention + dense + routers + routed + self.embedding_params * width[self.weights.embeddings]
+        return attention + dense + unquantised + routed + self.embedding_params * width[self.weights.embeddings]

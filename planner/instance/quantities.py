@@ -35,6 +35,7 @@ PRECISION_BYTES: dict[str, float] = {
     "mxfp4": 0.53125,  # 4 bits and one 8-bit scale per 32 weights
     "nvfp4": 0.5625,  # 4 bits and one 8-bit scale per 16 weights
     "int4": 0.53125,  # 4 bits and one 16-bit scale and zero per 128 weights, rounded to the mxfp4 figure
+    "int4_g32": 0.5625,  # 4 bits and one 16-bit scale per 32 weights (Kimi-K2-Thinking, Kimi-K2.5)
     "fp4": 0.5,
 }
 """Bytes per number of each storage format, block scales included."""
