@@ -39,7 +39,7 @@ def solve_pyomo(
     options
         Limits and seeds.
     start
-        Values to start from by Pyomo variable; the integer ones are enough.
+        Values to start from, a Pyomo ``ComponentMap`` (its variables are not hashable); the integer ones are enough.
     on_progress
         Called in the caller's thread with each new incumbent or bound.
 

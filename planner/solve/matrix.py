@@ -148,7 +148,7 @@ class CompiledModel:
         return [v for v in every if id(v) not in used and not v.fixed and v.value is None]
 
     def start_vector(self, start: Mapping[Any, float]) -> NDArray[np.float64]:
-        """Return ``start`` (Pyomo variable to value) as an array [column], NaN where it says nothing."""
+        """Return ``start``, a ``ComponentMap`` of variable to value, as an array [column]; NaN where it is silent."""
         known = {id(variable): value for variable, value in start.items() if value is not None}
         return np.array([known.get(id(variable), math.nan) for variable in self.variables], dtype=np.float64)
 

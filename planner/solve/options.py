@@ -33,7 +33,8 @@ class SolveOptions:
         Most branch-and-bound nodes; ``None`` for no limit.
     mip_abs_gap
         Absolute gap at which the search may stop. ``None`` means 0: HiGHS' own default of 1e-6 would call any answer
-        optimal in a model whose objective is a few microseconds.
+        optimal in a model whose objective is a few microseconds. HiGHS' other tolerances stay absolute, about 1e-6, so
+        a formulation must still scale its objective and rows to about 1.
     highs
         Further HiGHS options by their own names, for experiments.
     """

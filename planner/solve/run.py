@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import platform
+import re
 import tempfile
 import threading
 import time
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     Watcher = Callable[[ProgressPoint], None]
 
 _FEASIBLE_POINT = 2  # HiGHS' kSolutionStatusFeasible: we hold a feasible point, whatever ended the run
-_START_ACCEPTED = "MIP start solution is feasible"  # the only evidence HiGHS gives; an infeasible start goes in silence
+# The only evidence HiGHS gives, the second where presolve leaves nothing to search; a start it drops goes in silence.
+_START_ACCEPTED = re.compile(
+    r"MIP start solution is feasible|^Assessing feasibility of MIP solution .*: feasible", re.M
+)
 _POLL_S = 0.05
 
 STOP_REASONS: dict[HighsModelStatus, StopReason] = {
@@ -222,7 +226,7 @@ class Run:
             columns=self.matrix.columns,
             nonzeros=self.matrix.nonzeros,
             integer_columns=self.matrix.integer_columns,
-            start_accepted=_START_ACCEPTED in self._log() if self.start_given else None,
+            start_accepted=_START_ACCEPTED.search(self._log()) is not None if self.start_given else None,
             options=self.options,
             nodes=max(0, int(info.mip_node_count)) if self.matrix.integer_columns else 0,
             history=[*self.history, ProgressPoint(self.solve_s, math.inf if objective is None else objective, bound)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ def write_model(matrix: MatrixModel, path: Path) -> None:
     except OSError as error:
         raise InstanceError.single(str(path), "", f"cannot be written: {error.strerror}", "check the folder") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def safe_names(names: Sequence[str], prefix: str) -> list[str]:
