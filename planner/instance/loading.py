@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,9 @@ from planner.errors import InstanceError, Problem
 from planner.instance import library
 from planner.instance.hardware import Accelerator
 from planner.instance.model import MoeModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -70,16 +73,35 @@ def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Pro
 
 
 def load_accelerator(name_or_path: str) -> Accelerator:
-    """Read one accelerator by name, alias or path."""
-    for name in library.names("hardware"):
-        data = read_toml(library.find("hardware", name))
-        if name_or_path.casefold() in {str(alias).casefold() for alias in data.get("aliases", [])}:
-            return validate(Accelerator, data, f"instances/hardware/{name}.toml")
-    path = library.find("hardware", name_or_path)
+    """Read one accelerator by name, alias (in any case) or path.
+
+    Raises
+    ------
+    InstanceError
+        If there is no such file, or it is wrong.
+    """
+    name = accelerator_names(library.instances_root()).get(name_or_path.casefold(), name_or_path)
+    path = library.find("hardware", name)
     return validate(Accelerator, read_toml(path), str(path))
 
 
+@functools.cache
+def accelerator_names(root: Path) -> dict[str, str]:
+    """Every alias and name of the shipped hardware under ``root``, in lower case, with the name of its file."""
+    names = {}
+    for path in sorted((root / "hardware").glob("*.toml")):
+        for alias in (path.stem, *read_toml(path).get("aliases", [])):
+            names[str(alias).casefold()] = path.stem
+    return names
+
+
 def load_model(name_or_path: str) -> MoeModel:
-    """Read one model by name or path."""
+    """Read one model by name or path.
+
+    Raises
+    ------
+    InstanceError
+        If there is no such file, or it is wrong.
+    """
     path = library.find("models", name_or_path)
     return validate(MoeModel, read_toml(path), str(path))
