@@ -29,6 +29,8 @@ Point = tuple[float, float]
 """(ln N, ln D)."""
 DEFAULT_LOG_GAP = 1e-6
 MAX_ROUNDS = 100
+ROUNDING = 1e-12
+"""Taken off every bound on ln(objective): more than the arithmetic of a tangent can lose in double precision."""
 _BISECTIONS = 60
 
 
@@ -169,8 +171,7 @@ def _logs(params: float, tokens: float) -> Point:
 
 def _largest(rates: SpendRates, spend: float, least_params: float, least_tokens: float) -> Point:
     """Most parameters and tokens that a plan of this spend can have, given the least of the other."""
-    most_tokens = (spend / least_params - rates.fixed) / rates.per_token
-    return _logs(rates.params_within(spend, least_tokens), max(most_tokens, least_tokens))
+    return _logs(rates.params_within(spend, least_tokens), spend / (rates.per_token * least_params))
 
 
 def build(program: TokenBudget, tangent_points: Sequence[Point]) -> pyo.ConcreteModel:
@@ -232,7 +233,7 @@ def solve(program: TokenBudget, log_gap: float = DEFAULT_LOG_GAP) -> TokenBudget
     bound = -math.inf
     for rounds in range(1, MAX_ROUNDS + 1):
         relaxed = relaxation.solve()
-        bound = max(bound, level + relaxed.bound)
+        bound = max(bound, level + relaxed.bound - ROUNDING)
         at = (program.start[0] + relaxed.values["ln_params"], program.start[1] + relaxed.values["ln_tokens"])
         incumbent = min((incumbent, *_project(program, at)), key=program.objective.value)
         best = program.objective.value(incumbent)

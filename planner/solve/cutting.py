@@ -9,7 +9,7 @@ import highspy
 import numpy as np
 
 from planner.errors import SolverError
-from planner.solve.quiet import QuietHighs
+from planner.solve.run import check, new_highs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ class LpPoint:
 class CuttingLp:
     """min c.x + offset subject to A x <= b and finite bounds on every x; rows are added between solves.
 
-    Meant for a handful of variables and a few hundred rows: everything is held dense as well.
+    Meant for a handful of variables and a few hundred rows: the rows are held dense as well.
     """
 
     def __init__(self, program: MatrixModel) -> None:
@@ -39,26 +39,19 @@ class CuttingLp:
         self._names = program.column_names
         self._cost, self._offset = program.cost, program.offset
         self._box = np.array([program.column_lower, program.column_upper])
-        self._rows: list[NDArray[np.float64]] = []
-        self._upper: list[float] = []
-        self._highs = QuietHighs()  # type: ignore[no-untyped-call]
-        for option, value in (("presolve", "off"), ("threads", 1)):
-            self._highs.setOptionValue(option, value)
-        for column in range(program.columns):
-            self._highs.addVar(self._box[0, column], self._box[1, column])
-            self._highs.changeColCost(column, self._cost[column])
-        for row, limit in zip(program.matrix.toarray(), program.row_upper.tolist(), strict=True):
-            self._append(row, limit)
+        self._rows: list[NDArray[np.float64]] = list(program.matrix.toarray())
+        self._upper: list[float] = program.row_upper.tolist()
+        self._highs = new_highs(program)
+        # The number of threads stays at its default: asking for one fails where the pool was started with another.
+        check(self._highs.setOptionValue("presolve", "off"), "switch presolve off")
 
     def add_row(self, coefficients: Mapping[str, float], upper: float) -> None:
         """Add sum of coefficient * variable <= upper, variables by name."""
-        self._append(np.array([coefficients.get(name, 0.0) for name in self._names]), upper)
-
-    def _append(self, row: NDArray[np.float64], upper: float) -> None:
+        row = np.array([coefficients.get(name, 0.0) for name in self._names])
+        used = np.flatnonzero(row).astype(np.int32)
+        check(self._highs.addRow(-highspy.kHighsInf, upper, len(used), used, row[used]), "take a row")
         self._rows.append(row)
         self._upper.append(upper)
-        used = np.flatnonzero(row).astype(np.int32)
-        self._highs.addRow(-highspy.kHighsInf, upper, len(used), used, row[used])
 
     def solve(self) -> LpPoint:
         """Solve from the last basis.
