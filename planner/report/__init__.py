@@ -1,1 +1,1 @@
-"""report"""
+"""What people read: terminal tables and the HTML page."""

@@ -1,0 +1,106 @@
+"""Deployments cut domains: an arc-flow program, free of symmetry, with the strength of the pattern program.
+
+A domain of D GPUs is a path from 0 to D; an arc (v, v + s) places a fragment of s GPUs, an arc (v, D) leaves the rest
+idle. Equal domains are one flow, so their permutations are one solution. The linear relaxation equals that of the
+program with one variable per maximal pattern (Valerio de Carvalho 1999), and no list of sizes is too long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyomo.environ as pyo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Arc = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PackingGraph:
+    """Arcs of one domain. ``item_arcs`` place a fragment of ``head - tail`` GPUs, ``idle_arcs`` end at the capacity."""
+
+    capacity: int
+    item_arcs: tuple[Arc, ...]
+    idle_arcs: tuple[Arc, ...]
+
+    @property
+    def inner_nodes(self) -> tuple[int, ...]:
+        """Nodes at which flow is conserved."""
+        nodes = {node for arc in (*self.item_arcs, *self.idle_arcs) for node in arc}
+        return tuple(sorted(nodes - {0, self.capacity}))
+
+
+def packing_graph(capacity: int, sizes: Iterable[int]) -> PackingGraph:
+    """Arcs that place fragments in order of falling size: every multiset that fits is a path, few orders are.
+
+    Parameters
+    ----------
+    capacity
+        GPUs of a domain.
+    sizes
+        Fragment sizes [GPUs], each below the capacity.
+    """
+    reachable, arcs = {0}, set()
+    for size in sorted(set(sizes), reverse=True):
+        for start in sorted(reachable):
+            tail = start
+            while tail + size <= capacity:
+                arcs.add((tail, tail + size))
+                tail += size
+                reachable.add(tail)
+    idle = {(node, capacity) for node in reachable if 0 < node < capacity}
+    return PackingGraph(capacity, tuple(sorted(arcs)), tuple(sorted(idle)))
+
+
+def add_packing(block: Any, graph: PackingGraph) -> None:  # noqa: ANN401 - a Pyomo block
+    """Declare the flow: ``block.item[arc]`` and ``block.idle[arc]`` integer, conserved at inner nodes.
+
+    ``block.domains_cut`` = flow out of node 0 = domains that hold fragments.
+    """
+    # Two arcs may share their ends (an item that exactly fills, and idle GPUs), hence two variables.
+    block.item = pyo.Var(graph.item_arcs, domain=pyo.NonNegativeIntegers)
+    block.idle = pyo.Var(graph.idle_arcs, domain=pyo.NonNegativeIntegers)
+
+    def conserve(_: Any, node: int) -> Any:  # noqa: ANN401
+        into = sum(block.item[arc] for arc in graph.item_arcs if arc[1] == node)
+        out = sum(block.item[arc] for arc in graph.item_arcs if arc[0] == node)
+        return into == out + sum(block.idle[arc] for arc in graph.idle_arcs if arc[0] == node)
+
+    block.conserve = pyo.Constraint(graph.inner_nodes, rule=conserve)
+    block.domains_cut = pyo.Expression(expr=sum(block.item[arc] for arc in graph.item_arcs if arc[0] == 0))
+
+
+def add_fragments_covered(block: Any, graph: PackingGraph, fragments: Mapping[int, Any]) -> None:  # noqa: ANN401
+    """Paths hold at least the fragments in use: sum of arcs of size s >= replicas with a fragment of s GPUs."""
+
+    def cover(_: Any, size: int) -> Any:  # noqa: ANN401
+        return sum(block.item[arc] for arc in graph.item_arcs if arc[1] - arc[0] == size) >= fragments[size]
+
+    block.cover = pyo.Constraint(sorted(fragments), rule=cover)
+
+
+def patterns_of(graph: PackingGraph, item_flow: Mapping[Arc, int], idle_flow: Mapping[Arc, int]) -> list[list[int]]:
+    """Split an integer flow into domains: the fragment sizes of each, largest first."""
+    left = {("item", arc): count for arc, count in item_flow.items() if count}
+    left |= {("idle", arc): count for arc, count in idle_flow.items() if count}
+    outgoing: dict[int, list[tuple[str, Arc]]] = {}
+    for key in left:
+        outgoing.setdefault(key[1][0], []).append(key)
+    domains: list[list[int]] = []
+    while any(left[key] for key in outgoing.get(0, ())):
+        node, sizes = 0, []
+        while node != graph.capacity:
+            key = _next(outgoing.get(node, ()), left)
+            left[key] -= 1
+            node = key[1][1]
+            if key[0] == "item":
+                sizes.append(key[1][1] - key[1][0])
+        domains.append(sorted(sizes, reverse=True))
+    return domains
+
+
+def _next(keys: Sequence[tuple[str, Arc]], left: Mapping[tuple[str, Arc], int]) -> tuple[str, Arc]:
+    return next(key for key in keys if left[key])

@@ -1,0 +1,130 @@
+"""The fleet program: how many replicas of which deployment serve which demand, at least rental cost.
+
+min   sum_h price_h * paid GPUs_h
+s.t.  each class is served in each phase; replicas carry what they take; deployments fit the domains of their pool.
+Paid GPUs are those in use, or whole domains where idle GPUs are paid. Symbols: FORMULATIONS, section fleet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyomo.environ as pyo
+
+from formulations.blocks.packing import PackingGraph, add_fragments_covered, add_packing, packing_graph, patterns_of
+from formulations.blocks.serving import add_capacity, add_demand_met, add_replicas, add_requests, used_gpus
+
+if TYPE_CHECKING:
+    from planner.costs.tables import CostTables
+
+_PRESENT = 1e-7
+
+
+@dataclass(frozen=True)
+class FleetChoice:
+    """What a solution of the fleet program says, in plain numbers.
+
+    Attributes
+    ----------
+    replicas
+        candidate -> number of replicas, above 0.
+    requests_per_s
+        (candidate, class) -> requests/s.
+    patterns
+        pool -> fragment sizes [GPUs] of each domain that holds fragments.
+    """
+
+    replicas: dict[int, int]
+    requests_per_s: dict[tuple[int, int], float]
+    patterns: dict[int, list[list[int]]]
+
+
+class FleetProgram:
+    """The Pyomo model with what is needed to read a solution back."""
+
+    def __init__(self, tables: CostTables) -> None:
+        self.tables = tables
+        self.graphs: dict[int, PackingGraph] = {}
+        self.model: Any = pyo.ConcreteModel("fleet")
+        add_replicas(self.model, tables)
+        add_requests(self.model, tables)
+        add_demand_met(self.model, tables)
+        add_capacity(self.model, tables)
+        self._add_domains()
+        self.model.used_gpus = pyo.Expression(expr=sum(used_gpus(self.model, tables, h) for h in self._pools))
+        self.model.cost_usd = pyo.Expression(expr=sum(self._pool_cost(h) for h in self._pools))
+        self.model.least = pyo.Objective(expr=self.model.cost_usd, sense=pyo.minimize)
+
+    @property
+    def _pools(self) -> range:
+        return range(len(self.tables.pool_names))
+
+    def _add_domains(self) -> None:
+        """Pools whose domains matter get an arc flow: ``model.packing[pool]``, and domains used <= domains there are."""
+        tables, model = self.tables, self.model
+        packed = [h for h in self._pools if tables.domains[h] is not None or tables.pays_idle_gpus[h]]
+        model.packing = pyo.Block(packed)
+        for pool in packed:
+            replicas_of: dict[int, Any] = {}
+            for c, entry in enumerate(tables.candidates):
+                if entry.pool == pool and entry.fragment_gpus:
+                    replicas_of[entry.fragment_gpus] = replicas_of.get(entry.fragment_gpus, 0) + model.replicas[c]
+            self.graphs[pool] = packing_graph(tables.gpus_per_domain[pool], replicas_of)
+            block = model.packing[pool]
+            add_packing(block, self.graphs[pool])
+            add_fragments_covered(block, self.graphs[pool], replicas_of)
+            block.domains_used = pyo.Expression(expr=block.domains_cut + self._whole_domains(pool))
+            if tables.domains[pool] is not None:
+                block.domains_there = pyo.Constraint(expr=block.domains_used <= tables.domains[pool])
+
+    def _whole_domains(self, pool: int) -> Any:  # noqa: ANN401 - a Pyomo expression
+        return sum(
+            entry.whole_domains * self.model.replicas[c]
+            for c, entry in enumerate(self.tables.candidates)
+            if entry.pool == pool and entry.whole_domains
+        )
+
+    def _pool_cost(self, pool: int) -> Any:  # noqa: ANN401 - a Pyomo expression
+        tables = self.tables
+        if tables.pays_idle_gpus[pool]:
+            paid = tables.gpus_per_domain[pool] * self.model.packing[pool].domains_used
+        else:
+            paid = used_gpus(self.model, tables, pool)
+        return tables.usd_per_gpu[pool] * paid
+
+    def prefer_fewest_gpus(self, cost_usd: float) -> None:
+        """Turn to the second aim: among plans that cost at most ``cost_usd``, use the fewest GPUs."""
+        self.model.cost_cap = pyo.Constraint(expr=self.model.cost_usd <= cost_usd)
+        self.model.del_component("least")
+        self.model.least = pyo.Objective(expr=self.model.used_gpus, sense=pyo.minimize)
+
+    def price_used_gpus(self) -> None:
+        """Turn to the smooth aim that sensitivities use: every GPU in use is paid, idle ones are not."""
+        self.model.del_component("least")
+        pools = self._pools
+        expr = sum(self.tables.usd_per_gpu[h] * used_gpus(self.model, self.tables, h) for h in pools)
+        self.model.least = pyo.Objective(expr=expr, sense=pyo.minimize)
+
+    def extract(self) -> FleetChoice:
+        """Read the values held by the Pyomo variables."""
+        model = self.model
+        replicas = {c: round(pyo.value(var)) for c, var in model.replicas.items() if pyo.value(var) > 0.5}
+        requests = {
+            key: float(pyo.value(var))
+            for key, var in model.requests.items()
+            if key[0] in replicas and pyo.value(var) > _PRESENT
+        }
+        patterns = {pool: self._patterns(pool) for pool in self.graphs}
+        return FleetChoice(replicas, requests, patterns)
+
+    def _patterns(self, pool: int) -> list[list[int]]:
+        block = self.model.packing[pool]
+        items = {arc: round(pyo.value(var)) for arc, var in block.item.items()}
+        idle = {arc: round(pyo.value(var)) for arc, var in block.idle.items()}
+        return patterns_of(self.graphs[pool], items, idle)
+
+
+def build(tables: CostTables) -> FleetProgram:
+    """Write the program for one set of tables."""
+    return FleetProgram(tables)

@@ -1,0 +1,212 @@
+"""Requests per second that one replica of each layout carries inside the limits: the k_dc of the fleet program.
+
+A replica may serve a set of classes. Its batch is then set for the longest context and the tightest limit of the set,
+so every mix of the set is inside the limits; the price of that caution is in the bound (it is the model's bound).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.costs import memory, queueing
+from planner.costs.network import pipeline_hop_s
+from planner.costs.step import ACTIVATION_BYTES, decode_terms, prefill_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.costs.step import Machine
+    from planner.instance.case import DemandClass
+
+    Column = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What each layout can do for one set of classes.
+
+    Attributes
+    ----------
+    requests_per_s
+        [layout, class of the set]; 0 where the layout cannot meet the limits.
+    batch
+        [layout] sequences per attention rank and micro-batch (decode, both), 0 for prefill.
+    prefill_requests
+        [layout] prompts per attention rank and batch (prefill, both), 0 for decode.
+    """
+
+    requests_per_s: NDArray[np.float64]
+    batch: NDArray[np.int64]
+    prefill_requests: NDArray[np.int64]
+
+
+def decode_capacity(machine: Machine, classes: Sequence[DemandClass], largest_batch: int) -> Capacity:
+    """Capacity of decode replicas: the largest batch inside TPOT and memory, with square-root staffing."""
+    context = max(demand.mean_context_tokens for demand in classes)
+    limit = _tightest(demand.tpot_s for demand in classes)
+    percentile = max(demand.percentile for demand in classes)
+    places = batch_in_memory(machine, context)
+
+    def meets(batch: Column) -> NDArray[np.bool_]:
+        return (batch <= places) & (decode_period_s(machine, batch, context) <= limit)
+
+    batch = largest_integer(meets, len(machine.layouts), largest_batch)
+    concurrent = _concurrent(machine, batch, percentile)
+    period = decode_period_s(machine, np.maximum(batch, 1.0), context)
+    rates = [np.where(batch > 0, concurrent / (demand.output_tokens * period), 0.0) for demand in classes]
+    return Capacity(np.stack(rates, axis=1), batch.astype(np.int64), np.zeros(len(batch), dtype=np.int64))
+
+
+def prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests_per_rank: Sequence[int]) -> Capacity:
+    """Capacity of prefill replicas at the best number of prompts per batch."""
+    options = [_prefill_capacity(machine, classes, requests) for requests in requests_per_rank]
+    relative = np.stack([option.sum(axis=1) for option in options])
+    best = relative.argmax(axis=0)
+    rates = np.stack(options)[best, np.arange(len(machine.layouts))]
+    chosen = np.asarray(requests_per_rank, dtype=np.int64)[best]
+    return Capacity(rates, np.zeros(len(best), dtype=np.int64), np.where(rates.any(axis=1), chosen, 0))
+
+
+def both_capacity(machine: Machine, classes: Sequence[DemandClass], largest_batch: int) -> Capacity:
+    """Capacity of replicas that prefill and decode: each answer sits through the prompts of the others."""
+    context = max(demand.mean_context_tokens for demand in classes)
+    limit = _tightest(demand.tpot_s for demand in classes)
+    percentile = max(demand.percentile for demand in classes)
+    places = batch_in_memory(machine, context)
+    one = np.ones(len(machine.layouts))
+    prompts = [_prefill_times(machine, one, demand) for demand in classes]
+    interval = np.max([times.interval_s for times in prompts], axis=0)
+    slack = np.min([_waiting_budget(machine, d, times) for d, times in zip(classes, prompts, strict=True)], axis=0)
+    resident = machine.layouts.pipeline_parallel
+    shortest = min(demand.output_tokens for demand in classes)
+
+    def period(batch: Column) -> Column:
+        return np.asarray(decode_period_s(machine, batch, context) + batch * resident * interval / shortest)
+
+    def meets(batch: Column) -> NDArray[np.bool_]:
+        per_token = period(batch)
+        busy = (
+            _concurrent(machine, batch, percentile) / machine.layouts.data_parallel * interval / (shortest * per_token)
+        )
+        stage = decode_terms(machine, batch, context).stage_s
+        allowed = queueing.highest_utilisation(
+            slack - stage, interval, percentile, machine.calibration.highest_utilisation
+        )
+        return np.asarray((batch <= places) & (per_token <= limit) & (busy <= allowed))
+
+    batch = largest_integer(meets, len(machine.layouts), largest_batch)
+    concurrent, per_token = _concurrent(machine, batch, percentile), period(np.maximum(batch, 1.0))
+    rates = [np.where(batch > 0, concurrent / (demand.output_tokens * per_token), 0.0) for demand in classes]
+    return Capacity(np.stack(rates, axis=1), batch.astype(np.int64), (batch > 0).astype(np.int64))
+
+
+def decode_period_s(machine: Machine, batch: Column, context_tokens: float) -> Column:
+    """Time [s] between two tokens of a sequence: every micro-batch passes every stage once."""
+    stages = machine.layouts.pipeline_parallel
+    hop = np.where(stages > 1, _hop_s(machine, batch), 0.0)
+    return stages * (decode_terms(machine, batch, context_tokens).stage_s + hop)
+
+
+def largest_integer(meets: Callable[[Column], NDArray[np.bool_]], length: int, largest: int) -> Column:
+    """Largest integer in [0, largest] that ``meets`` accepts, by bisection; 0 where 1 is refused.
+
+    Every limit grows with the batch, so what is refused once stays refused.
+    """
+    low, high = np.zeros(length), np.full(length, float(largest) + 1.0)
+    while np.any(high - low > 1.0):
+        middle = np.floor((low + high) / 2.0)
+        accepted = meets(np.maximum(middle, 1.0)) & (middle >= 1.0)
+        open_rows = high - low > 1.0
+        low = np.where(open_rows & accepted, middle, low)
+        high = np.where(open_rows & ~accepted, middle, high)
+    return low
+
+
+@dataclass(frozen=True)
+class _PrefillTimes:
+    """Seconds [layout]: between two batches, and of one batch from start to first token."""
+
+    interval_s: Column
+    latency_s: Column
+
+
+def _prefill_times(machine: Machine, requests: Column, demand: DemandClass) -> _PrefillTimes:
+    stages = machine.layouts.pipeline_parallel
+    stage = prefill_terms(machine, requests, demand).stage_s
+    hop = np.where(stages > 1, _hop_s(machine, requests * demand.new_input_tokens), 0.0)
+    return _PrefillTimes(interval_s=stage + hop, latency_s=stages * (stage + hop))
+
+
+def _prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests: int) -> NDArray[np.float64]:
+    column = np.full(len(machine.layouts), float(requests))
+    times = [_prefill_times(machine, column, demand) for demand in classes]
+    slowest = np.max([entry.interval_s for entry in times], axis=0)
+    percentile = max(demand.percentile for demand in classes)
+    budget = np.min([_waiting_budget(machine, d, entry) for d, entry in zip(classes, times, strict=True)], axis=0)
+    busy = queueing.highest_utilisation(budget, slowest / requests, percentile, machine.calibration.highest_utilisation)
+    fits = _prefill_fits(machine, classes, requests)
+    links = machine.calibration.network.scale_out * machine.accelerator.scale_out_bytes_per_s * machine.layouts.gpus
+    rates = []
+    for demand, entry in zip(classes, times, strict=True):
+        rate = busy * requests * machine.layouts.data_parallel / entry.interval_s
+        handed_over = memory.kv_bytes_of_sequence(machine.model, demand.input_tokens)
+        rates.append(np.where(fits, np.minimum(rate, links / handed_over), 0.0))
+    return np.stack(rates, axis=1)
+
+
+def _waiting_budget(machine: Machine, demand: DemandClass, times: _PrefillTimes) -> Column:
+    """Time [s] a prompt may wait: TTFT less its own batch, the running batch of lockstep ranks, and the first token."""
+    if demand.ttft_s is None:
+        return np.full(len(machine.layouts), np.inf)
+    lockstep = np.where(machine.layouts.data_parallel > 1, times.interval_s, 0.0)
+    return demand.ttft_s - machine.calibration.overheads.first_token_s - times.latency_s - lockstep
+
+
+def _prefill_fits(machine: Machine, classes: Sequence[DemandClass], requests: int) -> NDArray[np.bool_]:
+    longest = max(demand.input_tokens for demand in classes)
+    return batch_in_memory(machine, float(longest)) >= requests
+
+
+def batch_in_memory(machine: Machine, context_tokens: float) -> Column:
+    """Sequences per attention rank and micro-batch whose KV fits beside the weights [layout]."""
+    layouts, limits = machine.layouts, machine.calibration.memory
+    weights = memory.weight_bytes_per_gpu(
+        machine.model,
+        tensor_parallel=layouts.tensor_parallel,
+        expert_shards=layouts.expert_shards,
+        slots_per_gpu=layouts.slots_per_gpu,
+        pipeline_parallel=layouts.pipeline_parallel,
+    )
+    room = memory.usable_bytes(machine.accelerator.hbm_bytes, limits.usable_share, limits.reserve_bytes) - weights
+    each = memory.kv_bytes_per_gpu(machine.model, 1.0, context_tokens, layouts.tensor_parallel)
+    return np.floor(np.maximum(room, 0.0) / each)
+
+
+def _concurrent(machine: Machine, batch: Column, percentile: float) -> Column:
+    """Mean sequences in service of one replica [layout] when its places are free at ``percentile``."""
+    places = batch * machine.layouts.data_parallel * machine.layouts.pipeline_parallel
+    return np.asarray(queueing.staffed_sequences(places, percentile))
+
+
+def _hop_s(machine: Machine, tokens: Column) -> Column:
+    layouts, chip, links = machine.layouts, machine.accelerator, machine.calibration.network
+    inside = layouts.gpus <= layouts.gpus_per_domain
+    rate = np.where(inside, links.scale_up * chip.scale_up_bytes_per_s, links.scale_out * chip.scale_out_bytes_per_s)
+    return np.asarray(
+        pipeline_hop_s(
+            tokens / layouts.tensor_parallel,
+            machine.model.hidden_size * ACTIVATION_BYTES,
+            bytes_per_s=rate,
+            latency_s=links.pipeline_hop_s,
+        )
+    )
+
+
+def _tightest(limits: object) -> float:
+    present = [limit for limit in limits if limit is not None]  # type: ignore[attr-defined]
+    return min(present, default=float("inf"))

@@ -1,0 +1,193 @@
+"""CostTables: every candidate deployment with its price and its capacity, ready for a formulation."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.costs.capacity import Capacity, both_capacity, decode_capacity, prefill_capacity
+from planner.costs.layout import Layouts, enumerate_layouts
+from planner.costs.step import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from planner.instance.case import DemandClass, Phase
+    from planner.instance.instance import Instance, Pool
+
+    ImbalanceOf = Callable[[int, int], NDArray[np.float64]]
+
+PHASES: tuple[Phase, ...] = ("prefill", "decode", "both")
+_MOST_CLASSES_FOR_ALL_SUBSETS = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One deployment that the fleet program may choose. ``classes`` are positions in the demand list."""
+
+    pool: int
+    phase: Phase
+    classes: tuple[int, ...]
+    tensor_parallel: int
+    data_parallel: int
+    pipeline_parallel: int
+    expert_parallel: int
+    slots_per_gpu: int
+    batch: int
+    prefill_requests: int
+    gpus: int
+    whole_domains: int
+    fragment_gpus: int
+
+
+@dataclass(frozen=True)
+class CostTables:
+    """What the fleet program reads.
+
+    Attributes
+    ----------
+    candidates
+        [candidate].
+    requests_per_s
+        [candidate, class] most requests/s of a class that one replica carries alone; 0 for classes it does not serve.
+    demand_requests_per_s
+        [class].
+    usd_per_gpu
+        [pool] price of one GPU over the horizon.
+    pays_idle_gpus
+        [pool] whether idle GPUs of a domain in use are paid.
+    gpus_per_domain
+        [pool].
+    domains
+        [pool]; None where there are as many as wanted.
+    raw_candidates
+        Number of layouts and class sets looked at before pruning.
+    """
+
+    candidates: tuple[Candidate, ...]
+    requests_per_s: NDArray[np.float64]
+    demand_requests_per_s: NDArray[np.float64]
+    usd_per_gpu: tuple[float, ...]
+    pays_idle_gpus: tuple[bool, ...]
+    gpus_per_domain: tuple[int, ...]
+    domains: tuple[int | None, ...]
+    class_names: tuple[str, ...]
+    pool_names: tuple[str, ...]
+    raw_candidates: int
+
+
+def build_tables(instance: Instance, imbalance_of: ImbalanceOf) -> CostTables:
+    """Tabulate every candidate of an instance.
+
+    Parameters
+    ----------
+    instance
+        The instance.
+    imbalance_of
+        (expert_parallel, slots_per_gpu) -> [moe_layer] busiest over mean GPU load.
+    """
+    candidates: list[Candidate] = []
+    rates: list[NDArray[np.float64]] = []
+    raw = 0
+    for position, pool in enumerate(instance.pools):
+        machine = machine_of(instance, pool, enumerate_layouts(instance.model, pool, instance.search), imbalance_of)
+        if not len(machine.layouts):
+            continue
+        for phase in instance.search.phases:
+            for classes in class_sets(instance.demand):
+                capacity = capacity_of(instance, machine, phase, [instance.demand[index] for index in classes])
+                raw += len(machine.layouts)
+                for row in undominated(machine.layouts.gpus, capacity.requests_per_s):
+                    candidates.append(_candidate(position, phase, classes, machine.layouts, capacity, int(row)))
+                    full = np.zeros(len(instance.demand))
+                    full[list(classes)] = capacity.requests_per_s[row]
+                    rates.append(full)
+    return CostTables(
+        candidates=tuple(candidates),
+        requests_per_s=np.array(rates).reshape(-1, len(instance.demand)),
+        demand_requests_per_s=np.array([demand.requests_per_s for demand in instance.demand]),
+        usd_per_gpu=tuple(pool.usd_per_gpu_hour * instance.case.horizon_hours for pool in instance.pools),
+        pays_idle_gpus=tuple(pool.pays_idle_gpus for pool in instance.pools),
+        gpus_per_domain=tuple(pool.gpus_per_domain for pool in instance.pools),
+        domains=tuple(pool.domains for pool in instance.pools),
+        class_names=tuple(demand.name for demand in instance.demand),
+        pool_names=tuple(pool.name for pool in instance.pools),
+        raw_candidates=raw,
+    )
+
+
+def machine_of(instance: Instance, pool: Pool, layouts: Layouts, imbalance_of: ImbalanceOf) -> Machine:
+    """Bind layouts to a pool's chip and look up the imbalance of each."""
+    pairs = zip(layouts.expert_parallel.tolist(), layouts.slots_per_gpu.tolist(), strict=True)
+    layers = instance.model.moe_layers
+    rows = [imbalance_of(ranks, slots) if layers else np.ones(0) for ranks, slots in pairs]
+    return Machine(
+        model=instance.model,
+        accelerator=pool.accelerator,
+        calibration=instance.calibration,
+        overlap_share=instance.overlap_share,
+        layouts=layouts,
+        imbalance=np.array(rows).reshape(len(layouts), layers),
+    )
+
+
+def capacity_of(instance: Instance, machine: Machine, phase: Phase, classes: Sequence[DemandClass]) -> Capacity:
+    """Capacity of every layout for one phase and one set of classes."""
+    search = instance.search
+    if phase == "decode":
+        return decode_capacity(machine, classes, search.largest_decode_batch)
+    if phase == "prefill":
+        return prefill_capacity(machine, classes, search.prefill_requests_per_rank)
+    return both_capacity(machine, classes, search.largest_decode_batch)
+
+
+def class_sets(demand: Sequence[DemandClass]) -> list[tuple[int, ...]]:
+    """Class sets that get candidates: every subset of few classes, else singles and the whole."""
+    positions = [index for index, entry in enumerate(demand) if entry.requests_per_s > 0]
+    if len(positions) <= _MOST_CLASSES_FOR_ALL_SUBSETS:
+        sizes: Sequence[int] = range(1, len(positions) + 1)
+    else:
+        sizes = (1, len(positions))
+    return [subset for size in sizes for subset in itertools.combinations(positions, size)]
+
+
+def undominated(gpus: NDArray[np.int64], rates: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Rows worth keeping: useful, and within their size no other row carries as much of every class.
+
+    Of equal rows the first is kept. Lossless, since a replica's cost depends on its size alone.
+    """
+    kept: list[int] = []
+    for size in np.unique(gpus):
+        rows = np.flatnonzero((gpus == size) & (rates.min(axis=1) > 0))
+        order = rows[np.lexsort((rows, -rates[rows].sum(axis=1)))]
+        front: list[int] = []
+        for row in order:
+            if not any(np.all(rates[other] >= rates[row]) for other in front):
+                front.append(int(row))
+        kept += front
+    return np.array(kept, dtype=np.intp)
+
+
+def _candidate(
+    pool: int, phase: Phase, classes: tuple[int, ...], layouts: Layouts, capacity: Capacity, row: int
+) -> Candidate:
+    return Candidate(
+        pool=pool,
+        phase=phase,
+        classes=classes,
+        tensor_parallel=int(layouts.tensor_parallel[row]),
+        data_parallel=int(layouts.data_parallel[row]),
+        pipeline_parallel=int(layouts.pipeline_parallel[row]),
+        expert_parallel=int(layouts.expert_parallel[row]),
+        slots_per_gpu=int(layouts.slots_per_gpu[row]),
+        batch=int(capacity.batch[row]),
+        prefill_requests=int(capacity.prefill_requests[row]),
+        gpus=int(layouts.gpus[row]),
+        whole_domains=int(layouts.whole_domains[row]),
+        fragment_gpus=int(layouts.fragment_gpus[row]),
+    )

@@ -1,0 +1,231 @@
+"""Times of one deployment, composed layer by layer from the scalar primitives of ``planner.costs``.
+
+Written apart from the tables on purpose: the two must agree, and a test and every solve check that they do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planner.costs import compute, memory, network
+from planner.instance.quantities import PRECISION_BYTES
+from planner.topology.crossing import distinct_remote_destinations
+from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.instance.case import DemandClass
+    from planner.instance.instance import Instance, Pool
+    from planner.plan import Deployment
+
+_BF16 = PRECISION_BYTES["bf16"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One deployment on its pool. ``imbalance`` has one entry a MoE layer: busiest GPU over mean."""
+
+    instance: Instance
+    pool: Pool
+    deployment: Deployment
+    imbalance: Sequence[float]
+
+    @property
+    def gpus_per_domain(self) -> int:
+        """GPUs of one scale-up domain."""
+        return self.pool.gpus_per_domain
+
+    @property
+    def stage_domains(self) -> int:
+        """Domains that one stage spans."""
+        return -(-self.deployment.stage_gpus // self.gpus_per_domain)
+
+
+def stage_terms(bench: Bench, tokens: float, attention_s: float, sampled: float, *, decode: bool) -> dict[str, float]:
+    """Seconds of the longest stage for ``tokens`` per attention rank, by cause.
+
+    ``attention_s`` is the attention time of all layers, ``sampled`` the tokens per rank that reach the output head.
+    """
+    model, deployment = bench.instance.model, bench.deployment
+    overheads = bench.instance.calibration.overheads
+    layers_share = -(-model.layers // deployment.pipeline_parallel) / model.layers
+    fixed = model.layers * overheads.per_layer_s + model.moe_layers * overheads.per_moe_layer_s
+    fixed += model.layers * overheads.per_mla_layer_s if model.attention.kind == "mla" else 0.0
+    per_step = overheads.per_step_s + (overheads.per_sequence_s * tokens if decode else 0.0)
+    dense, head = _dense_s(bench, tokens, sampled, decode=decode)
+    return {
+        "attention": layers_share * attention_s,
+        "dense": layers_share * dense + head,
+        "experts": layers_share * _experts_s(bench, tokens, decode=decode),
+        "all_reduce": layers_share * 2 * model.layers * _all_reduce_s(bench, tokens),
+        "all_to_all": layers_share * _all_to_all_s(bench, tokens),
+        "overhead": layers_share * fixed + per_step,
+    }
+
+
+def stage_s(bench: Bench, terms: dict[str, float]) -> float:
+    """Time [s] of a stage from its terms, less what two-batch overlap hides."""
+    communication = terms["all_reduce"] + terms["all_to_all"]
+    rest = sum(terms.values()) - communication
+    return float(network.overlapped_s(communication, rest, bench.instance.overlap_share))
+
+
+def decode_terms(bench: Bench, context_tokens: float) -> dict[str, float]:
+    """Terms [s] of one decode step of one stage at the planned batch and a mean context."""
+    batch = float(bench.deployment.decode_batch)
+    model, chip = bench.instance.model, bench.pool.accelerator
+    efficiency = bench.instance.calibration.decode
+    attention_s = 0.0
+    for window in _windows(bench):
+        attention_s += float(
+            compute.attention_decode_s(
+                batch,
+                compute.visible_context(context_tokens, window),
+                kv_bytes_per_token=memory.kv_bytes_per_layer_token(model)
+                / float(memory.kv_shards(model, bench.deployment.tensor_parallel)),
+                flop_per_context_token=model.attention.flop_per_context_token() / bench.deployment.tensor_parallel,
+                flop_per_s=efficiency.attention_compute * chip.peak_flop_per_s("bf16"),
+                bytes_per_s=efficiency.kv_bandwidth * chip.hbm_bytes_per_s,
+            )
+        )
+    return stage_terms(bench, batch, attention_s, batch, decode=True)
+
+
+def prefill_terms(bench: Bench, demand: DemandClass, requests: float) -> dict[str, float]:
+    """Terms [s] of one prefill batch of one stage: ``requests`` prompts of one class on every attention rank."""
+    model, chip = bench.instance.model, bench.pool.accelerator
+    rate = bench.instance.calibration.prefill.attention_compute * chip.peak_flop_per_s("bf16")
+    per_pair = model.attention.prefill_flop_per_context_token() / bench.deployment.tensor_parallel
+    attention_s = 0.0
+    for window in _windows(bench):
+        pairs = compute.causal_pairs(demand.input_tokens, demand.new_input_tokens, window)
+        attention_s += float(
+            compute.attention_prefill_s(requests, pairs, flop_per_context_token=per_pair, flop_per_s=rate)
+        )
+    return stage_terms(bench, requests * demand.new_input_tokens, attention_s, requests, decode=False)
+
+
+def hop_s(bench: Bench, tokens: float) -> float:
+    """Time [s] to hand ``tokens`` per attention rank to the next stage; 0 for one stage."""
+    deployment, links, chip = bench.deployment, bench.instance.calibration.network, bench.pool.accelerator
+    if deployment.pipeline_parallel == 1:
+        return 0.0
+    if deployment.gpus <= bench.gpus_per_domain:
+        rate = links.scale_up * chip.scale_up_bytes_per_s
+    else:
+        rate = links.scale_out * chip.scale_out_bytes_per_s
+    hidden = bench.instance.model.hidden_size * _BF16
+    return float(
+        network.pipeline_hop_s(
+            tokens / deployment.tensor_parallel, hidden, bytes_per_s=rate, latency_s=links.pipeline_hop_s
+        )
+    )
+
+
+def _windows(bench: Bench) -> list[float | None]:
+    """Sliding window of each layer; None where a layer sees everything."""
+    attention, layers = bench.instance.model.attention, bench.instance.model.layers
+    sliding: list[float | None] = [attention.sliding_window_tokens] * attention.sliding_layers
+    return sliding + [None] * (layers - attention.sliding_layers)
+
+
+def _dense_s(bench: Bench, tokens: float, sampled: float, *, decode: bool) -> tuple[float, float]:
+    """Seconds of all projections, dense blocks, shared experts and routers; and of the output head."""
+    model, tensor = bench.instance.model, bench.deployment.tensor_parallel
+    projections = model.layers * model.attention_params / tensor
+    blocks = (model.dense_layers * model.dense_ffn_params + model.moe_layers * model.shared_params) / tensor
+    total = _gemm_s(bench, projections, tokens, model.weights.attention, decode=decode)
+    total += _gemm_s(bench, blocks, tokens, model.weights.dense_ffn, decode=decode)
+    total += _gemm_s(bench, float(model.moe_layers * model.router_params), tokens, "bf16", decode=decode)
+    head = model.vocab_size * model.hidden_size / tensor
+    return total, _gemm_s(bench, head, sampled, model.weights.embeddings, decode=decode)
+
+
+def _gemm_s(bench: Bench, params: float, tokens: float, precision: str, *, decode: bool) -> float:
+    chip, calibration = bench.pool.accelerator, bench.instance.calibration
+    share = calibration.decode.dense_compute if decode else calibration.prefill.dense_compute
+    return float(
+        compute.gemm_s(
+            params,
+            tokens,
+            weight_bytes_per_param=PRECISION_BYTES[precision],
+            flop_per_s=share * chip.peak_flop_per_s(precision),
+            bytes_per_s=calibration.decode.weight_bandwidth * chip.hbm_bytes_per_s,
+            half_tokens=calibration.decode.dense_half_tokens if decode else 0.0,
+        )
+    )
+
+
+def _experts_s(bench: Bench, tokens_per_rank: float, *, decode: bool) -> float:
+    """Seconds of the routed experts on the busiest GPU of each MoE layer, one layer after the other."""
+    model, deployment, calibration = bench.instance.model, bench.deployment, bench.instance.calibration
+    if not bench.imbalance:
+        return 0.0
+    chip, precision = bench.pool.accelerator, model.weights.routed_experts
+    tokens = tokens_per_rank * deployment.data_parallel
+    slots = deployment.expert_parallel * deployment.slots_per_gpu
+    touched = deployment.slots_per_gpu * float(compute.touched_share(model.experts_per_token, slots, tokens))
+    params = model.expert_params * deployment.expert_parallel / deployment.stage_gpus
+    share = calibration.decode.expert_compute if decode else calibration.prefill.expert_compute
+    bandwidth = calibration.decode.expert_weight_bandwidth * chip.hbm_bytes_per_s
+    read = float(compute.expert_read_s(touched, params * PRECISION_BYTES[precision], bytes_per_s=bandwidth))
+    mean = tokens * model.experts_per_token / deployment.expert_parallel
+    total = 0.0
+    for imbalance in bench.imbalance:
+        arithmetic = compute.expert_compute_s(
+            imbalance * mean,
+            touched,
+            params,
+            flop_per_s=share * chip.peak_flop_per_s(precision),
+            half_tokens=calibration.decode.expert_half_tokens,
+        )
+        total += max(float(arithmetic), read)
+    return total
+
+
+def _all_reduce_s(bench: Bench, tokens: float) -> float:
+    links = bench.instance.calibration.network
+    return float(
+        network.all_reduce_s(
+            tokens,
+            bench.instance.model.hidden_size * _BF16,
+            float(bench.deployment.tensor_parallel),
+            bytes_per_s=links.scale_up * bench.pool.accelerator.scale_up_bytes_per_s,
+            latency_s=links.all_reduce_latency_s,
+            latency_exponent=links.all_reduce_latency_exponent,
+        )
+    )
+
+
+def _all_to_all_s(bench: Bench, tokens_per_rank: float) -> float:
+    """Seconds of dispatch and combine of all MoE layers; none where every rank sees every token."""
+    model, deployment, links = bench.instance.model, bench.deployment, bench.instance.calibration.network
+    if not bench.imbalance or deployment.data_parallel == 1:
+        return 0.0
+    chip, domains = bench.pool.accelerator, bench.stage_domains
+    if links.deduplicate_by_domain:
+        remote = float(distinct_remote_destinations(model.routed_experts, model.experts_per_token, domains))
+    else:
+        remote = model.experts_per_token * (domains - 1) / domains
+    shards = deployment.stage_gpus // deployment.expert_parallel
+    ranks = deployment.expert_parallel
+    inside = min(deployment.stage_gpus, bench.gpus_per_domain)
+    hop = chip.scale_out_latency_s if domains > 1 else chip.scale_up_latency_s
+    total = 0.0
+    for imbalance in bench.imbalance:
+        total += float(
+            network.all_to_all_s(
+                tokens_per_rank / deployment.tensor_parallel,
+                model.hidden_size * (links.dispatch_bytes_per_number + links.combine_bytes_per_number),
+                destinations=shards
+                * float(distinct_remote_destinations(model.routed_experts, model.experts_per_token, ranks)),
+                remote_domains=remote,
+                scale_up_bytes_per_s=links.scale_up * float(domain_all_to_all_bytes_per_s(chip, inside)),
+                scale_out_bytes_per_s=links.scale_out * chip.scale_out_bytes_per_s,
+                imbalance=imbalance,
+                latency_s=links.all_to_all_latency_s + hop,
+            )
+        )
+    return total

@@ -1,0 +1,123 @@
+"""Why there is no plan, in the words of the case: which limit leaves nothing to choose, or which rows conflict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.costs import memory
+from planner.costs.capacity import batch_in_memory
+from planner.costs.layout import enumerate_layouts
+from planner.costs.tables import build_tables, capacity_of, machine_of
+from planner.solve.conflict import infeasible_rows
+from planner.solve.matrix import compile_pyomo
+from planner.units import with_prefix
+
+if TYPE_CHECKING:
+    from formulations.fleet import FleetProgram
+    from planner.costs.tables import CostTables
+    from planner.instance.case import DemandClass
+    from planner.instance.instance import Instance
+    from planner.solve.result import SolveResult
+
+SERVING = {"prefill": ("prefill", "both"), "decode": ("decode", "both")}
+
+
+def reasons_without_candidates(instance: Instance, tables: CostTables) -> list[str]:
+    """One reason for every class and phase that no candidate serves; empty where all have one."""
+    reasons: list[str] = []
+    for d, demand in enumerate(instance.demand):
+        if demand.requests_per_s == 0:
+            continue
+        for phase, servers in SERVING.items():
+            if not any(d in entry.classes and entry.phase in servers for entry in tables.candidates):
+                reasons.append(_reason(instance, demand, phase))
+    return list(dict.fromkeys(reasons))
+
+
+def _reason(instance: Instance, demand: DemandClass, phase: str) -> str:
+    """Try the limits one after another: memory alone, then with the latency limits lifted."""
+    if not _fits_in_memory(instance, demand):
+        return _memory_reason(instance)
+    lifted = demand.model_copy(update={"tpot_s": None, "ttft_s": None})
+    if not _servable(instance, lifted, phase):
+        return f"{demand.name}: {phase} does not fit even without latency limits: the KV of one request is too large"
+    tight = "tpot_s" if phase == "decode" else "ttft_s"
+    return (
+        f"{demand.name}: no deployment meets {tight} = {getattr(demand, tight)} s in {phase}; "
+        f"it can be served without that limit"
+    )
+
+
+def _fits_in_memory(instance: Instance, demand: DemandClass) -> bool:
+    for pool in instance.pools:
+        layouts = enumerate_layouts(instance.model, pool, instance.search)
+        machine = machine_of(instance, pool, layouts, lambda _ranks, _slots: np.ones(instance.model.moe_layers))
+        if len(layouts) and bool((batch_in_memory(machine, demand.mean_context_tokens) >= 1).any()):
+            return True
+    return False
+
+
+def _memory_reason(instance: Instance) -> str:
+    limits, sizes = instance.calibration.memory, instance.search.deployment_gpus
+    roomiest = max(
+        min(max(size for size in sizes if size <= pool.gpus), pool.gpus)
+        * memory.usable_bytes(pool.accelerator.hbm_bytes, limits.usable_share, limits.reserve_bytes)
+        for pool in instance.pools
+        if any(size <= pool.gpus for size in sizes)
+    )
+    return (
+        f"memory: {instance.model.name} has {with_prefix(instance.model.weight_bytes, 'B')} of weights, the largest "
+        f"deployment offered has {with_prefix(roomiest, 'B')} of usable HBM; add GPUs or take a narrower weight format"
+    )
+
+
+def _servable(instance: Instance, demand: DemandClass, phase: str) -> bool:
+    for pool in instance.pools:
+        layouts = enumerate_layouts(instance.model, pool, instance.search)
+        machine = machine_of(instance, pool, layouts, lambda _ranks, _slots: np.ones(instance.model.moe_layers))
+        for kind in SERVING[phase]:
+            if kind in instance.search.phases and capacity_of(instance, machine, kind, [demand]).requests_per_s.any():  # type: ignore[arg-type]
+                return True
+    return False
+
+
+def reasons_without_plan(
+    instance: Instance, tables: CostTables, program: FleetProgram, result: SolveResult
+) -> list[str]:
+    """Name the smallest set of limits in conflict, or say that time ran out before a plan was found."""
+    if result.stop_reason != "infeasible":
+        return [f"stopped ({result.stop_reason}) before any plan was found; give more time"]
+    rows = infeasible_rows(compile_pyomo(program.model).matrix)
+    there = [
+        f"{pool.name}: {pool.domains} domains of {pool.gpus_per_domain} GPUs are not enough"
+        for pool in instance.pools
+        if pool.domains is not None
+    ]
+    demand = ", ".join(f"{entry.name} {entry.requests_per_s:g}/s" for entry in instance.demand)
+    needed = _domains_needed(instance)
+    return [*there, f"demand {demand}", *needed, f"rows in conflict: {', '.join(rows)}"]
+
+
+def _domains_needed(instance: Instance) -> list[str]:
+    """Solve with unlimited domains to say how many would be enough, pool by pool."""
+    from formulations import fleet
+    from planner.solve.highs import solve_pyomo
+    from planner.strategies.bounds import imbalance_lower_bound
+
+    pools = tuple(
+        type(pool)(**{**pool.__dict__, "domains": None}) for pool in instance.pools
+    )
+    unlimited = instance.replace(pools=pools)
+    tables = build_tables(unlimited, lambda ranks, slots: imbalance_lower_bound(instance.expert_load, ranks, slots))
+    program = fleet.build(tables)
+    if not solve_pyomo(program.model).has_point:
+        return []
+    import pyomo.environ as pyo
+
+    return [
+        f"with domains to spare, {pool.name} would need {round(pyo.value(program.model.packing[h].domains_used))}"
+        for h, pool in enumerate(instance.pools)
+        if h in program.graphs
+    ]

@@ -1,0 +1,145 @@
+"""The JSON document of a certified plan: the keys that others rely on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planner.plan import map_key
+
+if TYPE_CHECKING:
+    from planner.judge.serving import DeploymentReport
+    from planner.plan import Deployment
+    from planner.studies.sensitivity import Saving
+    from planner.studies.serving import ServingAnswer
+
+
+def answer_payload(answer: ServingAnswer, saved: list[Saving], marginal: dict[str, float]) -> dict[str, Any]:
+    """Document of one solve, without the run folder."""
+    evaluation = answer.evaluation
+    return {
+        "case": answer.instance.name,
+        "model": answer.instance.model.name,
+        "status": answer.status,
+        "stop_reason": answer.stop_reason,
+        "cost_usd": answer.cost_usd,
+        "bound_usd": answer.bound_usd,
+        "gap": answer.gap,
+        "evaluator_relative_difference": answer.evaluator_relative_difference,
+        "horizon_hours": answer.instance.case.horizon_hours,
+        "calibration": answer.instance.calibration.name,
+        "decisions": decisions(answer),
+        "breakdown_usd": evaluation.breakdown_usd,
+        "binding": binding(answer, saved, marginal),
+        "placement": placement(answer),
+        "seconds": answer.seconds,
+        "rounds": answer.rounds,
+        "search": search_record(answer),
+    }
+
+
+def decisions(answer: ServingAnswer) -> dict[str, Any]:
+    """Deployments with their layouts, and the GPUs in use, paid and idle of each pool."""
+    reports = {report.name: report for report in answer.evaluation.deployments}
+    used, paid = answer.evaluation.gpus_used, answer.evaluation.gpus_paid
+    return {
+        "deployments": [_deployment(entry, reports[entry.name]) for entry in answer.plan.deployments],
+        "pools": [
+            {
+                "pool": pool.name,
+                "hardware": pool.accelerator.name,
+                "usd_per_gpu_hour": pool.usd_per_gpu_hour,
+                "price": pool.price_note,
+                "domains_used": sum(use.domains for use in answer.plan.domains if use.pool == pool.name),
+                "gpus_used": used[pool.name],
+                "gpus_paid": paid[pool.name],
+                "gpus_idle": paid[pool.name] - used[pool.name],
+            }
+            for pool in answer.instance.pools
+        ],
+    }
+
+
+def _deployment(entry: Deployment, report: DeploymentReport) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "pool": entry.pool,
+        "phase": entry.phase,
+        "replicas": entry.replicas,
+        "gpus": entry.gpus,
+        "tensor_parallel": entry.tensor_parallel,
+        "data_parallel": entry.data_parallel,
+        "expert_parallel": entry.expert_parallel,
+        "pipeline_parallel": entry.pipeline_parallel,
+        "slots_per_gpu": entry.slots_per_gpu,
+        "decode_batch": entry.decode_batch,
+        "prefill_requests": entry.prefill_requests,
+        "requests_per_s": entry.requests_per_s,
+        "tpot_s": report.tpot_s,
+        "ttft_s": report.ttft_s,
+        "utilisation": report.utilisation,
+        "memory_bytes": report.memory_bytes,
+        "usable_bytes": report.usable_bytes,
+        "imbalance": report.imbalance_mean,
+        "step_terms_s": report.terms_s,
+    }
+
+
+def binding(answer: ServingAnswer, saved: list[Saving], marginal: dict[str, float]) -> dict[str, Any]:
+    """Limits met within 2 %, what one more unit of each limit saves, and what one more request costs."""
+    return {
+        "limits": [
+            {"deployment": report.name, "limit": limit}
+            for report in answer.evaluation.deployments
+            for limit in report.binding
+        ],
+        "one_more_unit": [
+            {
+                "limit": saving.limit,
+                "unit": saving.step,
+                "saves_usd": saving.saves_usd,
+                "saves_usd_of_used_gpus": saving.saves_usd_of_used_gpus,
+            }
+            for saving in saved
+        ],
+        "usd_of_one_more_request_per_s": marginal,
+    }
+
+
+def placement(answer: ServingAnswer) -> list[dict[str, Any]]:
+    """Balance reached and proven bound of every map in use, a layer each."""
+    result = []
+    for (ranks, slots), placed in sorted(answer.book.placements.items()):
+        if map_key(ranks, slots) not in answer.plan.expert_maps:
+            continue
+        layers = [
+            {"layer": layer, "balance": balance, "bound": bound, "gap": max(0.0, 1 - balance / bound)}
+            for layer, (balance, bound) in enumerate(zip(placed.balance.tolist(), placed.bound.tolist(), strict=True))
+        ]
+        result.append(
+            {
+                "map": map_key(ranks, slots),
+                "balance_mean": float(np.mean(placed.balance)),
+                "bound_mean": float(np.mean(placed.bound)),
+                "gap_mean": float(np.mean([entry["gap"] for entry in layers])),
+                "layers": layers,
+            }
+        )
+    return result
+
+
+def search_record(answer: ServingAnswer) -> dict[str, Any]:
+    """Sizes, times and versions of the solves."""
+    first = answer.solves[0]
+    return {
+        "candidates": len(answer.tables.candidates),
+        "candidates_before_pruning": answer.tables.raw_candidates,
+        "rows": first.rows,
+        "columns": first.columns,
+        "nonzeros": first.nonzeros,
+        "solve_s": sum(result.solve_s for result in answer.solves),
+        "solves": len(answer.solves),
+        "versions": first.versions,
+        "options": {"gap": first.options.gap, "threads": first.options.threads, "seed": first.options.seed},
+    }

@@ -1,0 +1,110 @@
+"""What one more unit of each limit saves: the case is changed by one unit and solved again.
+
+Two figures a limit. ``saves_usd``: change of the proven optimum, idle GPUs paid as the case says; often 0 where racks
+are rented whole. ``saves_usd_of_used_gpus``: change of the relaxation in which only GPUs in use are paid; smooth, and
+the one to rank limits by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from formulations import fleet
+from planner.costs.tables import build_tables
+from planner.errors import NoPlanFound
+from planner.solve.highs import solve_lp_relaxation, solve_pyomo
+from planner.solve.matrix import compile_pyomo
+from planner.solve.options import SolveOptions
+from planner.studies.imbalance import ImbalanceBook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planner.costs.tables import CostTables
+    from planner.instance.instance import Instance, Pool
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Effect of one more unit of one limit, dollars over the horizon; negative where it costs more."""
+
+    limit: str
+    step: str
+    saves_usd: float | None
+    saves_usd_of_used_gpus: float
+
+
+@dataclass(frozen=True)
+class _Value:
+    cost_usd: float | None
+    used_usd: float
+
+
+def savings(instance: Instance, *, seconds_per_solve: float = 5.0) -> list[Saving]:
+    """Solve the case and each of its neighbours; largest saving first."""
+    base = _value(instance, seconds_per_solve)
+    result = []
+    for limit, step, changed in neighbours(instance):
+        value = _value(changed, seconds_per_solve)
+        exact = None if value.cost_usd is None or base.cost_usd is None else base.cost_usd - value.cost_usd
+        result.append(Saving(limit, step, exact, base.used_usd - value.used_usd))
+    return sorted(result, key=lambda saving: -saving.saves_usd_of_used_gpus)
+
+
+def marginal_usd_per_request(tables: CostTables) -> dict[str, float]:
+    """Dollars over the horizon of one more request/s of each class: duals of the relaxation that pays GPUs in use."""
+    program = fleet.build(tables)
+    program.price_used_gpus()
+    compiled = compile_pyomo(program.model)
+    result = solve_lp_relaxation(compiled.matrix)
+    if result.row_duals is None:
+        return {}
+    totals = dict.fromkeys(tables.class_names, 0.0)
+    for (_phase, d), row in program.model.demand_met.items():
+        totals[tables.class_names[d]] += float(result.row_duals[compiled.matrix.row_names.index(row.name)])
+    return totals
+
+
+def _value(instance: Instance, seconds: float) -> _Value:
+    tables = build_tables(instance, ImbalanceBook(instance).optimistic)
+    program = fleet.build(tables)
+    exact = solve_pyomo(program.model, SolveOptions(time_limit_s=seconds))
+    program.price_used_gpus()
+    relaxed = solve_lp_relaxation(compile_pyomo(program.model).matrix)
+    if relaxed.objective is None:
+        raise NoPlanFound(["the changed case has no plan"])
+    return _Value(exact.objective, relaxed.objective)
+
+
+def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:
+    """Each limit of the case, one unit of it, and the case with one unit more."""
+    for pool in instance.pools:
+        chip = pool.accelerator
+        yield _pool_step(instance, pool, "HBM", "1 GB a GPU", hbm_bytes=chip.hbm_bytes + 1e9)
+        yield _pool_step(
+            instance, pool, "HBM bandwidth", "100 GB/s a GPU", hbm_bytes_per_s=chip.hbm_bytes_per_s + 1e11
+        )
+        yield _pool_step(
+            instance, pool, "arithmetic", "1 %", flop_per_s={k: 1.01 * v for k, v in chip.flop_per_s.items()}
+        )
+        yield _pool_step(
+            instance, pool, "scale-up links", "10 GB/s a GPU", scale_up_bytes_per_s=chip.scale_up_bytes_per_s + 1e10
+        )
+        yield _pool_step(
+            instance, pool, "scale-out links", "10 GB/s a GPU", scale_out_bytes_per_s=chip.scale_out_bytes_per_s + 1e10
+        )
+    for d, demand in enumerate(instance.demand):
+        for key, extra, text in (("tpot_s", 1e-3, "1 ms"), ("ttft_s", 0.1, "100 ms")):
+            limit = getattr(demand, key)
+            if limit is not None:
+                looser = demand.model_copy(update={key: limit + extra})
+                classes = (*instance.demand[:d], looser, *instance.demand[d + 1 :])
+                yield f"{key.removesuffix('_s').upper()} of {demand.name}", text, instance.replace(demand=classes)
+
+
+def _pool_step(instance: Instance, pool: Pool, limit: str, step: str, **change: object) -> tuple[str, str, Instance]:
+    chip = pool.accelerator.model_copy(update=change)
+    better = type(pool)(**(pool.__dict__ | {"accelerator": chip}))
+    pools = tuple(better if entry is pool else entry for entry in instance.pools)
+    return f"{limit} of {pool.name}", step, instance.replace(pools=pools)

@@ -1,0 +1,216 @@
+"""The main job: plan the serving of one case and prove how far from the best it can be.
+
+Lower bound: the fleet program on tables built from the proven least imbalance of every placement. Upper bound: the
+same program on what placement search achieved for the deployments it chose, priced by the judge. Searches go on only
+for what is chosen; the loop ends when every chosen deployment has its placement.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from formulations import fleet
+from planner.costs.tables import CostTables, build_tables
+from planner.errors import NoPlanFound, SolverError
+from planner.judge.evaluate import Evaluation, evaluate
+from planner.solve.highs import solve_pyomo
+from planner.solve.options import SolveOptions
+from planner.solve.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
+from planner.studies.assemble import assemble, placement_keys
+from planner.studies.explain import reasons_without_candidates, reasons_without_plan
+from planner.studies.imbalance import ImbalanceBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.instance.instance import Instance
+    from planner.plan import Plan
+
+    Progress = Callable[[str, ProgressPoint], None]
+
+AGREEMENT = 1e-6
+"""Largest relative difference between the program's cost and the judge's that passes for rounding."""
+
+_MOST_ROUNDS = 12
+_SECOND_AIM_SHARE = 0.25
+_INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
+
+
+@dataclass
+class ServingAnswer:
+    """A certified plan.
+
+    Attributes
+    ----------
+    cost_usd, bound_usd, gap
+        The judge's cost of the plan over the horizon; proven lower bound; (cost - bound) / cost.
+    evaluator_relative_difference
+        |program's cost - judge's cost| / cost.
+    rounds
+        Times the program was solved with newly placed deployments.
+    solves
+        Record of every solve, the bounding one first.
+    """
+
+    instance: Instance
+    tables: CostTables
+    plan: Plan
+    evaluation: Evaluation
+    book: ImbalanceBook
+    cost_usd: float
+    bound_usd: float
+    evaluator_relative_difference: float
+    status: PlanStatus
+    stop_reason: StopReason
+    seconds: float
+    rounds: int
+    solves: list[SolveResult] = field(default_factory=list)
+
+    @property
+    def gap(self) -> float:
+        """Share of the cost that a better plan could at most save."""
+        return relative_gap(self.cost_usd, self.bound_usd)
+
+
+@dataclass
+class _Search:
+    """State of one certified solve."""
+
+    instance: Instance
+    options: SolveOptions
+    progress: Progress | None
+    book: ImbalanceBook
+    began: float = field(default_factory=time.perf_counter)
+    solves: list[SolveResult] = field(default_factory=list)
+
+    def left(self, share: float = 1.0) -> SolveOptions:
+        """Options with what remains of the time limit, or a share of it."""
+        if self.options.time_limit_s is None:
+            return self.options
+        remaining = self.options.time_limit_s - (time.perf_counter() - self.began)
+        return replace(self.options, time_limit_s=max(0.1, share * remaining))
+
+    def run(self, program: fleet.FleetProgram, label: str, options: SolveOptions) -> SolveResult:
+        """Solve one program and keep its record."""
+        progress = self.progress
+        watch = (lambda point: progress(label, point)) if progress else None
+        result = solve_pyomo(program.model, options, on_progress=watch)
+        self.solves.append(result)
+        return result
+
+
+def solve_serving(
+    instance: Instance, options: SolveOptions | None = None, progress: Progress | None = None
+) -> ServingAnswer:
+    """Plan a case.
+
+    Raises
+    ------
+    NoPlanFound
+        With the limits in conflict, where no plan meets them.
+    SolverError
+        If the judge disagrees with the program about a plan's cost or finds a limit broken.
+    """
+    search = _Search(instance, options or SolveOptions(), progress, ImbalanceBook(instance))
+    tables = build_tables(instance, search.book.optimistic)
+    missing = reasons_without_candidates(instance, tables)
+    if missing:
+        raise NoPlanFound(missing)
+    program = fleet.build(tables)
+    bounding = search.run(program, "bound", search.left())
+    if not bounding.has_point:
+        raise NoPlanFound(reasons_without_plan(instance, tables, program, bounding))
+    return _refine(search, tables, program, bounding)
+
+
+def _refine(
+    search: _Search, tables: CostTables, program: fleet.FleetProgram, bounding: SolveResult
+) -> ServingAnswer:
+    """Place what is chosen and solve again, until everything chosen is placed."""
+    result, rounds = bounding, 1
+    while True:
+        cost = float(result.objective or 0.0)
+        choice = _fewest_gpus(search, program, cost, result)
+        keys = placement_keys(tables, choice)
+        unplaced = keys - search.book.placements.keys()
+        if not unplaced:
+            return _judged(search, tables, choice, cost, bounding, result, rounds)
+        for key in sorted(unplaced):
+            search.book.place(key)
+        tables = build_tables(search.instance, search.book.current)
+        if rounds >= _MOST_ROUNDS or result.stop_reason in _INTERRUPTED:
+            tables = only_placed(tables, search.book)
+        program = fleet.build(tables)
+        result = search.run(program, f"round {rounds}", search.left())
+        rounds += 1
+        if not result.has_point:
+            raise NoPlanFound(reasons_without_plan(search.instance, tables, program, result))
+
+
+def _fewest_gpus(
+    search: _Search, program: fleet.FleetProgram, cost_usd: float, first: SolveResult
+) -> fleet.FleetChoice:
+    """Among plans of the same cost take one with the fewest GPUs; the first one if the second solve finds none."""
+    choice = program.extract()
+    if first.stop_reason is StopReason.interrupted:
+        return choice
+    program.prefer_fewest_gpus(cost_usd * (1 + 1e-9))
+    second = search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE))
+    return program.extract() if second.has_point else choice
+
+
+def only_placed(tables: CostTables, book: ImbalanceBook) -> CostTables:
+    """Keep the candidates whose experts have been placed, so that the next solution is final."""
+    kept = [
+        index
+        for index, entry in enumerate(tables.candidates)
+        if not entry.slots_per_gpu or (entry.expert_parallel, entry.slots_per_gpu) in book.placements
+    ]
+    return replace(
+        tables,
+        candidates=tuple(tables.candidates[index] for index in kept),
+        requests_per_s=tables.requests_per_s[kept],
+    )
+
+
+def _judged(
+    search: _Search,
+    tables: CostTables,
+    choice: fleet.FleetChoice,
+    cost_usd: float,
+    bounding: SolveResult,
+    result: SolveResult,
+    rounds: int,
+) -> ServingAnswer:
+    plan = assemble(search.instance, tables, choice, search.book)
+    evaluation = evaluate(search.instance, plan)
+    difference = abs(evaluation.cost_usd - cost_usd) / max(abs(evaluation.cost_usd), 1e-12)
+    if evaluation.violations or difference > AGREEMENT:
+        raise SolverError(
+            f"the judge disagrees with the program: its cost {evaluation.cost_usd:.9g} against {cost_usd:.9g}; "
+            + ("; ".join(evaluation.violations) or "no limit broken")
+        )
+    # rounding of the dual bound may pass the cost by a hair
+    bound = min(bounding.bound, evaluation.cost_usd)
+    return ServingAnswer(
+        instance=search.instance,
+        tables=tables,
+        plan=plan,
+        evaluation=evaluation,
+        book=search.book,
+        cost_usd=evaluation.cost_usd,
+        bound_usd=bound,
+        evaluator_relative_difference=difference,
+        status=PlanStatus.optimal if relative_gap(evaluation.cost_usd, bound) <= search.options.gap else
+        PlanStatus.feasible,
+        stop_reason=_worst(bounding.stop_reason, result.stop_reason),
+        seconds=time.perf_counter() - search.began,
+        rounds=rounds,
+        solves=search.solves,
+    )
+
+
+def _worst(*reasons: StopReason) -> StopReason:
+    return next((reason for reason in reasons if reason is not StopReason.optimal_within_gap), reasons[0])
