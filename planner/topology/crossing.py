@@ -192,7 +192,8 @@ def distinct_remote_destinations(
 
     Uniform routing of k distinct experts, experts spread evenly over the units, one copy each. Written as
     a product, prod_{i<k} (E - E/R - i) / (E - i) with factors below zero held at zero, so experts per unit need not be
-    whole.
+    whole. Below one expert per unit the product exceeds the assignments that leave, k (R - 1) / R; those are then the
+    answer, exactly, since no two experts share a unit.
 
     Parameters
     ----------
@@ -214,7 +215,8 @@ def distinct_remote_destinations(
         If ``units`` is below 1, or ``experts_per_token`` is below 1 or above ``experts``.
     """
     units = _checked_units(experts, experts_per_token, units)
-    return _plain((units - 1.0) * (1.0 - _share_missing_all(experts, experts / units, experts_per_token)))
+    reached = 1.0 - _share_missing_all(experts, experts / units, experts_per_token)
+    return _plain((units - 1.0) * np.minimum(reached, experts_per_token / units))
 
 
 def _checked_units(experts: float, experts_per_token: int, units: float | FloatArray) -> FloatArray:

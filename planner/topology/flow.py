@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 
 from planner.errors import InstanceError
 from planner.topology.linear_program import LinearProgram, quotient, solve
@@ -96,6 +97,7 @@ def _group_network(topology: Topology, members: IntArray) -> tuple[Network, floa
     number = np.cumsum(kept) - 1
     arcs = topology.arcs
     usable = kept[arcs.tail] & kept[arcs.head]
+    _check_connected(number[arcs.tail[usable]], number[arcs.head[usable]], number[topology.gpu_nodes[members]])
     member = np.zeros(int(kept.sum()), dtype=bool)
     member[number[topology.gpu_nodes[members]]] = True
     domain = np.full(member.size, -1, dtype=np.int64)
@@ -109,6 +111,14 @@ def _group_network(topology: Topology, members: IntArray) -> tuple[Network, floa
         domain=domain,
     )
     return network, unit
+
+
+def _check_connected(tail: IntArray, head: IntArray, members: IntArray) -> None:
+    size = int(max(members.max(), tail.max(initial=0), head.max(initial=0))) + 1
+    links = coo_array((np.ones(tail.size), (tail, head)), shape=(size, size)).tocsr()
+    part = connected_components(links, directed=True, connection="strong")[1][members]
+    if (part != part[0]).any():
+        raise _error("the group's GPUs reach each other only through GPUs outside it", "add those to the group")
 
 
 def _concurrent_flow(network: Network, orbits: Orbits) -> LinearProgram:
