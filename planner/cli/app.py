@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from planner.cli.import_ import import_app
+from planner.cli.list_ import list_
 from planner.cli.tokens import tokens
 
 app = typer.Typer(
@@ -21,6 +23,8 @@ def planner() -> None:
 
 
 app.command("tokens")(tokens)
+app.command("list")(list_)
+app.add_typer(import_app)
 
 
 def main() -> None:

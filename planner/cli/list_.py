@@ -1,0 +1,84 @@
+"""`planner list`: what there is to name in a command or a case."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from planner.cli.support import Format, FormatOption, QuietOption, reporting
+
+
+_OWN_INTERFACE = (
+    *("fleet", "token_budget", "training_run", "replica_budget", "token_split", "cache_tiers"),
+    *("price_menu", "price_inference", "lifecycle"),
+)
+"""Formulations outside the registry of placement programs; those that have no file yet are not listed."""
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    models = "models"
+    hardware = "hardware"
+    strategies = "strategies"
+    formulations = "formulations"
+    cases = "cases"
+    laws = "laws"
+    prices = "prices"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    output_format: FormatOption = Format.text,
+    quiet: QuietOption = False,
+) -> None:
+    """List what is shipped, by the names that commands and cases take. Example: planner list hardware."""
+    with reporting(output_format, quiet=quiet) as output:
+        entries = _entries(kind)
+        payload: dict[str, Any] = {
+            "kind": kind.value,
+            "names": [name for name, _ in entries],
+            kind.value: [{"name": name, "title": title} for name, title in entries],
+        }
+        width = max((len(name) for name, _ in entries), default=0)
+        output.document(payload, lambda: "\n".join(f"{name:<{width}}  {title}".rstrip() for name, title in entries))
+
+
+def _entries(kind: Kind) -> list[tuple[str, str]]:
+    if kind is Kind.strategies:
+        return _strategies()
+    if kind is Kind.formulations:
+        return _formulations()
+    from planner.instance import library
+    from planner.instance.loading import read_toml
+
+    names = library.names(kind.value)
+    titles = [read_toml(library.find(kind.value, name)).get("title", "") for name in names]
+    return [(name, str(title)) for name, title in zip(names, titles, strict=True)]
+
+
+def _strategies() -> list[tuple[str, str]]:
+    from planner.strategies import STRATEGIES
+
+    return [(name, _first_line(type(strategy).__doc__)) for name, strategy in STRATEGIES.items()]
+
+
+def _formulations() -> list[tuple[str, str]]:
+    """Registered placement programs, and the programs that answer a question of their own (fleet, token budget)."""
+    import ast
+    from pathlib import Path
+
+    import formulations
+
+    entries = {name: formulations.get(name).decides for name in formulations.FORMULATIONS}
+    for name in _OWN_INTERFACE:
+        path = Path(formulations.__path__[0]) / f"{name}.py"
+        if path.is_file():
+            entries[name] = _first_line(ast.get_docstring(ast.parse(path.read_text("utf-8"))))
+    return sorted(entries.items())
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().split("\n")[0]
