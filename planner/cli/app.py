@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from planner.cli.check import check
+from planner.cli.evaluate import evaluate
 from planner.cli.import_ import import_app
 from planner.cli.list_ import list_
+from planner.cli.solve import solve
 from planner.cli.tokens import tokens
 
 app = typer.Typer(
@@ -22,6 +25,9 @@ def planner() -> None:
     """Keep the program a group of commands, however few are registered."""
 
 
+app.command("solve")(solve)
+app.command("check")(check)
+app.command("evaluate")(evaluate)
 app.command("tokens")(tokens)
 app.command("list")(list_)
 app.add_typer(import_app)

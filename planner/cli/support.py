@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from contextlib import contextmanager
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.documents import json_ready
 from planner.errors import NoPlanFound, PlannerError
 
 if TYPE_CHECKING:
@@ -46,21 +46,6 @@ class Output:
         """Print a remark for people on stderr unless ``--quiet``."""
         if not self.quiet:
             sys.stderr.write(text + "\n")
-
-
-def json_ready(value: Any) -> Any:  # noqa: ANN401 - any JSON-like tree
-    """Turn NumPy values, paths, enums and dataclasses into JSON types; NaN and infinity become null."""
-    if isinstance(value, dict):
-        return {str(key): json_ready(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_ready(entry) for entry in value]
-    if hasattr(value, "tolist"):
-        return json_ready(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    return str(value)
 
 
 @contextmanager

@@ -1,0 +1,53 @@
+"""One line on stderr that tells how a long solve is doing."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from planner.solve.result import ProgressPoint
+
+_QUIET_S = 1.0
+_INTERVAL_S = 0.2
+
+
+class ProgressLine:
+    """Shows incumbent, bound and gap after a first second, and wipes itself at the end."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._in_place = sys.stderr.isatty()
+        self._began = time.perf_counter()
+        self._last = 0.0
+        self._written = False
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._written and self._in_place:
+            sys.stderr.write("\r\x1b[K")
+
+    def update(self, label: str, point: ProgressPoint) -> None:
+        """Take a new incumbent or bound."""
+        seconds = time.perf_counter() - self._began
+        if not self._shown or seconds < _QUIET_S or seconds - self._last < (_INTERVAL_S if self._in_place else 5.0):
+            return
+        self._last = seconds
+        text = f"{seconds:6.1f} s  {label}: incumbent {_number(point.objective)}  bound {_number(point.bound)}"
+        if math.isfinite(point.objective) and math.isfinite(point.bound) and point.objective:
+            text += f"  gap {100 * (point.objective - point.bound) / abs(point.objective):.2f} %"
+        sys.stderr.write(f"\r\x1b[K{text}" if self._in_place else text + "\n")
+        sys.stderr.flush()
+        self._written = True
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}" if math.isfinite(value) else "-"
