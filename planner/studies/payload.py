@@ -9,6 +9,7 @@ import numpy as np
 from planner.plan import map_key
 
 if TYPE_CHECKING:
+    from planner.instance.instance import Instance
     from planner.judge.serving import DeploymentReport
     from planner.plan import Deployment
     from planner.studies.sensitivity import Saving
@@ -20,6 +21,7 @@ def answer_payload(answer: ServingAnswer, saved: list[Saving], marginal: dict[st
     evaluation = answer.evaluation
     return {
         "case": answer.instance.name,
+        "title": answer.instance.case.title,
         "model": answer.instance.model.name,
         "status": answer.status,
         "stop_reason": answer.stop_reason,
@@ -29,6 +31,8 @@ def answer_payload(answer: ServingAnswer, saved: list[Saving], marginal: dict[st
         "evaluator_relative_difference": answer.evaluator_relative_difference,
         "horizon_hours": answer.instance.case.horizon_hours,
         "calibration": answer.instance.calibration.name,
+        "demand": [entry.model_dump(mode="json") for entry in answer.instance.demand],
+        "assumptions": assumptions(answer.instance),
         "decisions": decisions(answer),
         "breakdown_usd": evaluation.breakdown_usd,
         "binding": binding(answer, saved, marginal),
@@ -36,6 +40,35 @@ def answer_payload(answer: ServingAnswer, saved: list[Saving], marginal: dict[st
         "seconds": answer.seconds,
         "rounds": answer.rounds,
         "search": search_record(answer),
+    }
+
+
+def assumptions(instance: Instance) -> dict[str, Any]:
+    """Say what the numbers rest on: model, calibration, expert loads and overlap, with their sources."""
+    model, calibration = instance.model, instance.calibration
+    return {
+        "model": {
+            "name": model.name,
+            "title": model.title,
+            "total_params": model.total_params,
+            "active_params": model.active_params,
+            "weight_bytes": model.weight_bytes,
+            "moe_layers": model.moe_layers,
+            "routed_experts": model.routed_experts,
+            "experts_per_token": model.experts_per_token,
+            "kv_format": model.kv_format,
+            "kv_bytes_per_token": model.kv_bytes_per_token,
+        },
+        "calibration": {
+            "name": calibration.name,
+            "title": calibration.title,
+            "highest_utilisation": calibration.highest_utilisation,
+            "sources": calibration.sources,
+        },
+        "expert_load": instance.expert_load_note,
+        "overlap": instance.case.overlap,
+        "overlap_share": instance.overlap_share,
+        "case_sources": instance.case.sources,
     }
 
 
@@ -51,6 +84,9 @@ def decisions(answer: ServingAnswer) -> dict[str, Any]:
                 "hardware": pool.accelerator.name,
                 "usd_per_gpu_hour": pool.usd_per_gpu_hour,
                 "price": pool.price_note,
+                "gpus_per_domain": pool.gpus_per_domain,
+                "domains": pool.domains,
+                "pays_idle_gpus": pool.pays_idle_gpus,
                 "domains_used": sum(use.domains for use in answer.plan.domains if use.pool == pool.name),
                 "gpus_used": used[pool.name],
                 "gpus_paid": paid[pool.name],
