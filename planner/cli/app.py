@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from planner.cli.check import check
+from planner.cli.compare import compare
 from planner.cli.evaluate import evaluate
 from planner.cli.import_ import import_app
 from planner.cli.list_ import list_
 from planner.cli.solve import solve
+from planner.cli.sweep import sweep
 from planner.cli.tokens import tokens
 
 app = typer.Typer(
@@ -28,6 +30,8 @@ def planner() -> None:
 app.command("solve")(solve)
 app.command("check")(check)
 app.command("evaluate")(evaluate)
+app.command("compare")(compare)
+app.command("sweep")(sweep)
 app.command("tokens")(tokens)
 app.command("list")(list_)
 app.add_typer(import_app)

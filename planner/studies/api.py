@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.documents import json_ready
 from planner.errors import InstanceError
 from planner.exchange.loads import read_loads
+from planner.instance.instance import Instance
 from planner.instance.loading_case import load_case
 from planner.instance.overrides import parse_assignments
 from planner.solve.options import SolveOptions
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from planner.instance.instance import Instance
     from planner.studies.serving import Progress
 
 
@@ -74,7 +74,7 @@ def solve_case(
         As their names say.
     """
     changes = list(changes)
-    instance = case if not isinstance(case, str) and hasattr(case, "pools") else open_case(case, changes, loads)  # type: ignore[arg-type]
+    instance = case if isinstance(case, Instance) else open_case(case, changes, loads)
     options = options or SolveOptions(gap=1e-3)
     answer = solve_serving(instance, options, progress)
     settings = {

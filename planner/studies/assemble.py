@@ -24,9 +24,7 @@ def assemble(instance: Instance, tables: CostTables, choice: FleetChoice, book: 
     """Write the plan of a solution."""
     names = _names(tables, choice)
     deployments = tuple(_deployment(tables, choice, c, names[c]) for c in sorted(choice.replicas))
-    domains = tuple(
-        use for pool in range(len(tables.pool_names)) for use in _domains(tables, choice, pool, names)
-    )
+    domains = tuple(use for pool in range(len(tables.pool_names)) for use in _domains(tables, choice, pool, names))
     return Plan(
         case=instance.name,
         deployments=deployments,
@@ -81,9 +79,7 @@ def _domains(tables: CostTables, choice: FleetChoice, pool: int, names: dict[int
             waiting.setdefault(entry.fragment_gpus, []).extend([names[c]] * replicas)
     patterns = choice.patterns.get(pool) or _first_fit(tables.gpus_per_domain[pool], waiting)
     for pattern in patterns:
-        held = tuple(
-            DomainContent(deployment=waiting[size].pop(0), gpus=size) for size in pattern if waiting.get(size)
-        )
+        held = tuple(DomainContent(deployment=waiting[size].pop(0), gpus=size) for size in pattern if waiting.get(size))
         if held:
             kinds[held] += 1
     return [DomainUse(pool=tables.pool_names[pool], domains=n, holds=held) for held, n in kinds.items()]

@@ -56,7 +56,9 @@ def _pool(pool: Pool, form: NormalForm) -> dict[str, Any]:
 def render_derived(payload: dict[str, Any]) -> str:
     """Text of `planner check`."""
     lines = [f"{payload['case']}: {payload['model']}, no problem found", ""]
-    lines.append(f"weights {with_prefix(payload['weight_bytes'], 'B')}, KV {payload['kv_bytes_per_token']:,.0f} B a token")
+    lines.append(
+        f"weights {with_prefix(payload['weight_bytes'], 'B')}, KV {payload['kv_bytes_per_token']:,.0f} B a token"
+    )
     for pool in payload["pools"]:
         domains = "unlimited" if pool["domains"] is None else pool["domains"]
         lines += [

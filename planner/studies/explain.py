@@ -78,7 +78,7 @@ def _servable(instance: Instance, demand: DemandClass, phase: str) -> bool:
         layouts = enumerate_layouts(instance.model, pool, instance.search)
         machine = machine_of(instance, pool, layouts, lambda _ranks, _slots: np.ones(instance.model.moe_layers))
         for kind in SERVING[phase]:
-            if kind in instance.search.phases and capacity_of(instance, machine, kind, [demand]).requests_per_s.any():  # type: ignore[arg-type]
+            if kind in instance.search.phases and capacity_of(instance, machine, kind, [demand]).requests_per_s.any():
                 return True
     return False
 
@@ -106,9 +106,7 @@ def _domains_needed(instance: Instance) -> list[str]:
     from planner.solve.highs import solve_pyomo
     from planner.strategies.bounds import imbalance_lower_bound
 
-    pools = tuple(
-        type(pool)(**{**pool.__dict__, "domains": None}) for pool in instance.pools
-    )
+    pools = tuple(type(pool)(**{**pool.__dict__, "domains": None}) for pool in instance.pools)
     unlimited = instance.replace(pools=pools)
     tables = build_tables(unlimited, lambda ranks, slots: imbalance_lower_bound(instance.expert_load, ranks, slots))
     program = fleet.build(tables)

@@ -26,9 +26,10 @@ class ImbalanceBook:
     built from it give a valid lower bound on the whole; ``current`` uses what a search achieved where there is one.
     """
 
-    def __init__(self, instance: Instance, seed: int = 0) -> None:
+    def __init__(self, instance: Instance, seed: int = 0, strategy: str = "local_search") -> None:
         self.instance = instance
         self.seed = seed
+        self.strategy = strategy
         self.placements: dict[Key, PlacementResult] = {}
         self._bounds: dict[Key, NDArray[np.float64]] = {}
 
@@ -48,17 +49,20 @@ class ImbalanceBook:
         """Search a placement for one key, if there is none yet."""
         if key in self.placements:
             return
-        request = PlacementRequest(
+        self.placements[key] = STRATEGIES[self.strategy].place(self.request(key))
+
+    def request(self, key: Key) -> PlacementRequest:
+        """Placement question of one key."""
+        return PlacementRequest(
             load=self.instance.expert_load[None],
             gpus=key[0],
             slots_per_gpu=key[1],
             router_groups=self.instance.model.router_groups,
             seed=self.seed,
         )
-        self.placements[key] = STRATEGIES["local_search"].place(request)
 
     def expert_maps(self, keys: set[Key]) -> dict[str, tuple[tuple[int, ...], ...]]:
-        """Maps of some keys in the form that a plan holds."""
+        """Return the maps of some keys in the form that a plan holds."""
         return {
             map_key(*key): tuple(tuple(row) for row in self.placements[key].physical_to_logical_map.tolist())
             for key in sorted(keys)

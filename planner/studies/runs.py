@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from planner.files import new_folder, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from planner.plan import Plan
 
 DEFAULT_FOLDER = Path("outputs")
@@ -27,7 +29,7 @@ def run_folder(case: str, settings: dict[str, Any], out: Path | None) -> Path:
     return next(path for path in _numbered(base) if not path.exists())
 
 
-def _numbered(base: Path) -> Any:  # noqa: ANN401 - an endless iterator of paths
+def _numbered(base: Path) -> Iterator[Path]:
     yield base
     number = 2
     while True:

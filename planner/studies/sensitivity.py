@@ -82,9 +82,7 @@ def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:
     for pool in instance.pools:
         chip = pool.accelerator
         yield _pool_step(instance, pool, "HBM", "1 GB a GPU", hbm_bytes=chip.hbm_bytes + 1e9)
-        yield _pool_step(
-            instance, pool, "HBM bandwidth", "100 GB/s a GPU", hbm_bytes_per_s=chip.hbm_bytes_per_s + 1e11
-        )
+        yield _pool_step(instance, pool, "HBM bandwidth", "100 GB/s a GPU", hbm_bytes_per_s=chip.hbm_bytes_per_s + 1e11)
         yield _pool_step(
             instance, pool, "arithmetic", "1 %", flop_per_s={k: 1.01 * v for k, v in chip.flop_per_s.items()}
         )

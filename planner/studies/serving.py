@@ -102,9 +102,12 @@ class _Search:
 
 
 def solve_serving(
-    instance: Instance, options: SolveOptions | None = None, progress: Progress | None = None
+    instance: Instance,
+    options: SolveOptions | None = None,
+    progress: Progress | None = None,
+    strategy: str = "local_search",
 ) -> ServingAnswer:
-    """Plan a case.
+    """Plan a case, with its experts placed by ``strategy``.
 
     Raises
     ------
@@ -113,7 +116,8 @@ def solve_serving(
     SolverError
         If the judge disagrees with the program about a plan's cost or finds a limit broken.
     """
-    search = _Search(instance, options or SolveOptions(), progress, ImbalanceBook(instance))
+    options = options or SolveOptions()
+    search = _Search(instance, options, progress, ImbalanceBook(instance, options.seed, strategy))
     tables = build_tables(instance, search.book.optimistic)
     missing = reasons_without_candidates(instance, tables)
     if missing:
@@ -125,9 +129,7 @@ def solve_serving(
     return _refine(search, tables, program, bounding)
 
 
-def _refine(
-    search: _Search, tables: CostTables, program: fleet.FleetProgram, bounding: SolveResult
-) -> ServingAnswer:
+def _refine(search: _Search, tables: CostTables, program: fleet.FleetProgram, bounding: SolveResult) -> ServingAnswer:
     """Place what is chosen and solve again, until everything chosen is placed."""
     result, rounds = bounding, 1
     while True:
@@ -203,8 +205,9 @@ def _judged(
         cost_usd=evaluation.cost_usd,
         bound_usd=bound,
         evaluator_relative_difference=difference,
-        status=PlanStatus.optimal if relative_gap(evaluation.cost_usd, bound) <= search.options.gap else
-        PlanStatus.feasible,
+        status=PlanStatus.optimal
+        if relative_gap(evaluation.cost_usd, bound) <= search.options.gap
+        else PlanStatus.feasible,
         stop_reason=_worst(bounding.stop_reason, result.stop_reason),
         seconds=time.perf_counter() - search.began,
         rounds=rounds,
