@@ -1,1 +1,51 @@
 """Mixed-integer programs, one a file, from blocks. They read cost tables, never files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.errors import InstanceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from formulations.base import Formulation
+
+
+def _placement_exact() -> Formulation:
+    from formulations.placement_exact import PlacementExact
+
+    return PlacementExact()
+
+
+def _placement_free_split() -> Formulation:
+    from formulations.placement_exact import PlacementFreeSplit
+
+    return PlacementFreeSplit()
+
+
+def _placement_domain() -> Formulation:
+    from formulations.placement_domain import PlacementDomain
+
+    return PlacementDomain()
+
+
+# Functions, because importing a formulation imports Pyomo, which takes longer than printing the list of names.
+FORMULATIONS: dict[str, Callable[[], Formulation]] = {
+    "placement_exact": _placement_exact,
+    "placement_free_split": _placement_free_split,
+    "placement_domain": _placement_domain,
+}
+
+
+def get(name: str) -> Formulation:
+    """Return a formulation by name.
+
+    Raises
+    ------
+    InstanceError
+        If there is none of that name.
+    """
+    if name not in FORMULATIONS:
+        raise InstanceError.single(name, "", "no such formulation", f"use one of: {', '.join(FORMULATIONS)}")
+    return FORMULATIONS[name]()
