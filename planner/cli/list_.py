@@ -9,7 +9,6 @@ import typer
 
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
-
 _OWN_INTERFACE = (
     *("fleet", "token_budget", "training_run", "replica_budget", "token_split", "cache_tiers"),
     *("price_menu", "price_inference", "lifecycle"),
@@ -66,7 +65,7 @@ def _strategies() -> list[tuple[str, str]]:
 
 
 def _formulations() -> list[tuple[str, str]]:
-    """Registered placement programs, and the programs that answer a question of their own (fleet, token budget)."""
+    """Return the registered placement programs and the programs with an interface of their own."""
     import ast
     from pathlib import Path
 

@@ -46,7 +46,7 @@ def _grouped_query(config: ConfigReader, shape: Shape, *, heads_default_to_all: 
     kv_heads = config.integer(
         "num_key_value_heads", role="key-value heads", default=heads if heads_default_to_all else None
     )
-    if config.get("head_dim") is None and shape["hidden_size"] % heads:
+    if config.get("head_dim") is None and not config.problems and shape["hidden_size"] % heads:
         config.problem("head_dim", "is missing, and the heads do not divide hidden_size", "give head_dim")
     head_dim = config.integer("head_dim", role="head width", default=max(1, shape["hidden_size"] // heads))
     return {"kind": "gqa", "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "value_head_dim": head_dim}
@@ -57,10 +57,14 @@ def _sliding(config: ConfigReader, layers: int, *, switch: str | None = None, al
     config.understood.add("sliding_window")
     on = config.flag(switch, default=False) if switch else bool(config.get("sliding_window"))
     kinds = config.get("layer_types")
-    if kinds is None:
-        if on and not all_slide:
+    if kinds is None and not on:
+        return {}
+    if kinds is None and switch:
+        count = max(0, layers - config.integer("max_window_layers", role="first layer that slides", minimum=0))
+    elif kinds is None:
+        if not all_slide:
             config.problem("layer_types", "is missing: which layers see only the sliding window", "list every layer")
-        count = layers if on and all_slide else 0
+        count = layers
     elif not isinstance(kinds, list) or len(kinds) != layers:
         config.problem("layer_types", "is not a list with one entry for each layer")
         return {}
@@ -103,7 +107,9 @@ def gpt_oss(config: ConfigReader) -> Shape:
     """gpt-oss: a bias everywhere, one sink per head, sliding layers in between, ``intermediate_size`` of one expert."""
     shape = _common(config)
     attention = _grouped_query(config, shape) | _sliding(config, shape["layers"])
-    config.must_be("attention_bias", True, absent=False)
+    if config.get("layer_types") is None and config.get("sliding_window") is None:
+        config.problem("layer_types", "is missing: which layers see only the sliding window", "list every layer")
+    config.must_be("attention_bias", True)
     return shape | {
         "attention": attention | {"bias": True, "output_bias": True, "sinks": True},
         "dense_layers": 0,

@@ -17,6 +17,8 @@ _ALGORITHMS = {
     "FP8_PER_CHANNEL_PER_TOKEN": "fp8",
     "FP8_PB_WO": "fp8",
     "NVFP4": "nvfp4",
+    "NVFP4_AWQ": "nvfp4",
+    "W4A8_AWQ": "int4",
     "W4A16_AWQ": "int4",
     "W4A16": "int4",
     "W8A16": "int8",
@@ -107,13 +109,14 @@ def _kv_format(config: ConfigReader, scheme: object, prefix: str) -> str | None:
 def _by_method(config: ConfigReader, block: dict[str, Any]) -> Quantization:
     method = block.get("quant_method")
     excluded = _names(block.get("modules_to_not_convert") or block.get("ignore") or [])
-    if method in ("fp8", "mxfp4"):
-        return Quantization(str(method), None, excluded)
+    if method in ("fp8", "fbgemm_fp8", "mxfp4"):
+        return Quantization("mxfp4" if method == "mxfp4" else "fp8", None, excluded)
     if method in ("awq", "gptq"):
         bits = block.get("bits", block.get("w_bit"))
         if bits not in (4, 8):
             config.problem("quantization_config.bits", f"is {bits!r}: not understood", "4 or 8")
-        return Quantization("int8" if bits == 8 else "int4", None, excluded)
+        narrow = "int4_g32" if block.get("group_size", block.get("q_group_size")) == 32 else "int4"
+        return Quantization("int8" if bits == 8 else narrow, None, excluded)
     if method == "compressed-tensors":
         weights = _compressed_tensors(config, block)
         return Quantization(weights, _kv_format(config, block.get("kv_cache_scheme"), "quantization_config."), excluded)
@@ -154,20 +157,18 @@ def base_format(config: ConfigReader) -> str:
 
 
 def part_format(config: ConfigReader, quantization: Quantization, base: str, part: str, modules: Iterable[str]) -> str:
-    """Format of one part of the weights: quantised unless left out.
+    """Format of one part of the weights: that of most of its modules, with a note where they differ.
 
-    A part that is quantised in some modules only is counted at the base format (never too few bytes) with a note,
-    except routed experts, which are most of the bytes: there it is a problem.
+    Routed experts are most of the bytes: there more than one module in twenty left out is a problem.
     """
     names = list(modules)
     if quantization.weight_format is None or not names:
         return base
     left_out = sum(quantization.leaves_out(name) for name in names)
-    if left_out == 0:
-        return quantization.weight_format
-    if left_out < len(names):
+    chosen = base if 2 * left_out >= len(names) else quantization.weight_format
+    if 0 < left_out < len(names):
         where = f"{left_out} of {len(names)} {part} modules are left out of {quantization.weight_format}"
-        if part == "routed_experts":
+        if part == "routed_experts" and 20 * left_out > len(names):
             config.problem("quantization_config", f"{where}: mixed formats are not supported")
-        config.notes.append(f"{where}; all of them are counted as {base}")
-    return base
+        config.notes.append(f"{where}; all of them are counted as {chosen}")
+    return chosen

@@ -20,7 +20,7 @@ _HARMLESS = frozenset(
         *("chunk_size_feed_forward", "cross_attention_hidden_size", "output_hidden_states", "max_window_layers"),
         *("ep_size", "pruned_heads", "num_nextn_predict_layers", "num_beam_groups", "output_attentions"),
         *("encoder_no_repeat_ngram_size", "no_repeat_ngram_size", "layer_norm_eps", "layernorm_epsilon"),
-        *("router_aux_loss_coef", "hidden_dropout", "hidden_dropout_prob", "is_encoder_decoder", "quantization_config"),
+        *("router_aux_loss_coef", "hidden_dropout", "hidden_dropout_prob", "rope_interleave", "quantization_config"),
     )
 )
 """Keys that match the pattern above and do not shape the main model."""
@@ -87,12 +87,12 @@ class ConfigReader:
             return default
         return default if value is None else bool(value)
 
-    def must_be(self, key: str, *allowed: object, absent: bool = True) -> None:
-        """Refuse any value of ``key`` outside ``allowed``: another value is another shape."""
+    def must_be(self, key: str, *allowed: object) -> None:
+        """Refuse any value of ``key`` outside ``allowed``: another value is another shape. Absent is the default."""
         value = self.get(key)
-        if value is None and absent:
+        if value is None:
             return
-        if value not in allowed or (isinstance(value, bool) and not any(value is entry for entry in allowed)):
+        if not any(value == entry and isinstance(value, bool) == isinstance(entry, bool) for entry in allowed):
             wanted = " or ".join(json.dumps(entry) for entry in allowed)
             self.problem(key, f"is {value!r}: this shape is not understood", f"only {wanted} is supported")
 

@@ -96,12 +96,13 @@ def accelerator_names(root: Path) -> dict[str, str]:
 
 
 def load_model(name_or_path: str) -> MoeModel:
-    """Read one model by name or path.
+    """Read one model by name (in any case, with or without the organisation before a slash) or path.
 
     Raises
     ------
     InstanceError
         If there is no such file, or it is wrong.
     """
-    path = library.find("models", name_or_path)
+    short = name_or_path.rsplit("/", maxsplit=1)[-1].casefold()
+    path = library.find("models", short if short in library.names("models") else name_or_path)
     return validate(MoeModel, read_toml(path), str(path))
