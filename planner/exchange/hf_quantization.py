@@ -25,13 +25,13 @@ _ALGORITHMS = {
     "W8A8_SQ_PER_CHANNEL": "int8",
     "MXFP4": "mxfp4",
 }
-_COMPRESSED: dict[tuple[object, object, bool], str] = {
-    (8, "float", False): "fp8",
-    (4, "float", False): "nvfp4",
-    (4, "float", True): "mxfp4",
-    (4, "int", False): "int4",
-    (4, "int", True): "int4_g32",
-    (8, "int", False): "int8",
+_COMPRESSED: dict[tuple[str, str, bool], str] = {
+    ("8", "float", False): "fp8",
+    ("4", "float", False): "nvfp4",
+    ("4", "float", True): "mxfp4",
+    ("4", "int", False): "int4",
+    ("4", "int", True): "int4_g32",
+    ("8", "int", False): "int8",
 }
 """Bits, type and whether a scale covers 32 weights, as compressed-tensors states them."""
 _DTYPES = {"bfloat16": "bf16", "float16": "bf16", "float32": "fp32"}
@@ -89,7 +89,7 @@ def read_quantization(config: ConfigReader, separate: ConfigReader | None) -> Qu
 def _modelopt(config: ConfigReader, block: dict[str, Any], prefix: str) -> Quantization:
     algorithm = block.get("quant_algo")
     kv = block.get("kv_cache_quant_algo") or block.get("kv_cache_scheme")
-    if algorithm is not None and algorithm not in _ALGORITHMS:
+    if algorithm is not None and str(algorithm) not in _ALGORITHMS:
         config.problem(f"{prefix}quant_algo", f"is {algorithm!r}: not understood", f"one of {', '.join(_ALGORITHMS)}")
     excluded = block.get("exclude_modules") or block.get("ignore") or []
     return Quantization(_ALGORITHMS.get(str(algorithm)), _kv_format(config, kv, prefix), _names(excluded))
@@ -132,8 +132,10 @@ def _compressed_tensors(config: ConfigReader, block: dict[str, Any]) -> str | No
     groups = block.get("config_groups")
     found: set[str | None] = set()
     for group in groups.values() if isinstance(groups, dict) else ():
-        weights = (group.get("weights") if isinstance(group, dict) else None) or {}
-        found.add(_COMPRESSED.get((weights.get("num_bits"), weights.get("type"), weights.get("group_size") == 32)))
+        weights = group.get("weights") if isinstance(group, dict) else None
+        stated = weights if isinstance(weights, dict) else {}
+        key = (str(stated.get("num_bits")), str(stated.get("type")), stated.get("group_size") == 32)
+        found.add(_COMPRESSED.get(key))
     if len(found) != 1 or None in found:
         config.problem(
             "quantization_config.config_groups", "is missing, mixed or of an unknown kind", "one weight format"
@@ -143,7 +145,8 @@ def _compressed_tensors(config: ConfigReader, block: dict[str, Any]) -> str | No
 
 
 def _names(value: object) -> list[str]:
-    return [str(entry) for entry in value] if isinstance(value, list) else []
+    entries = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+    return [str(entry) for entry in entries]
 
 
 def base_format(config: ConfigReader) -> str:
@@ -151,7 +154,7 @@ def base_format(config: ConfigReader) -> str:
     dtype = config.get("torch_dtype", "dtype")
     if dtype is None:
         return "bf16"
-    if dtype not in _DTYPES:
+    if str(dtype) not in _DTYPES:
         config.problem("torch_dtype", f"is {dtype!r}: not understood", " or ".join(_DTYPES))
     return _DTYPES.get(str(dtype), "bf16")
 

@@ -1,0 +1,62 @@
+"""Property: whatever a config holds, the importer answers with a model or with a named problem, never a traceback."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.errors import InstanceError
+from planner.exchange.hf_config import import_config
+from planner.exchange.model_toml import model_toml, write_whole
+from planner.instance.loading import load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GPT_OSS_LIKE = {
+    "architectures": ["GptOssForCausalLM"],
+    "model_type": "gpt_oss",
+    "attention_bias": True,
+    "head_dim": 8,
+    "hidden_act": "silu",
+    "hidden_size": 64,
+    "intermediate_size": 32,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "num_attention_heads": 8,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 4,
+    "num_local_experts": 8,
+    "sliding_window": 16,
+    "vocab_size": 100,
+    "torch_dtype": "bfloat16",
+    "quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]},
+}
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-3, 200), st.floats(), st.text(max_size=8))
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all examples."""
+    return tmp_path_factory.mktemp("configs")
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes=st.dictionaries(st.sampled_from(sorted(GPT_OSS_LIKE)), values, max_size=3), block=values)
+def test_a_model_or_a_named_problem(folder: Path, changes: dict[str, object], block: object) -> None:
+    """A few keys replaced by anything: a model that survives the round trip, or problems with file and key."""
+    path = folder / "config.json"
+    for config in (GPT_OSS_LIKE | changes, GPT_OSS_LIKE | {"quantization_config": block}, {"text_config": changes}):
+        path.write_text(json.dumps(config), encoding="utf-8")
+        try:
+            model = import_config(path).model
+        except InstanceError as error:
+            assert all(problem.file == str(path) for problem in error.problems)
+            continue
+        write_whole(folder / "model.toml", model_toml(model))
+        assert load_model(str(folder / "model.toml")) == model
