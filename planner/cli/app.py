@@ -9,6 +9,7 @@ from planner.cli.compare import compare
 from planner.cli.evaluate import evaluate
 from planner.cli.import_ import import_app
 from planner.cli.list_ import list_
+from planner.cli.place import place
 from planner.cli.solve import solve
 from planner.cli.sweep import sweep
 from planner.cli.tokens import tokens
@@ -33,6 +34,7 @@ app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("sweep")(sweep)
 app.command("tokens")(tokens)
+app.command("place")(place)
 app.command("list")(list_)
 app.add_typer(import_app)
 

@@ -1,7 +1,7 @@
 """Annealing for several load vectors at once and for nearest dispatch.
 
-Energy: sum over scenarios and GPUs of (load / mean)^16. It beats the sum of largest loads on loads the search never saw,
-and every change of one GPU shows in it, which a maximum hides. A copy of expert e in node q carries the fraction
+Energy: sum over scenarios and GPUs of (load / mean)^p, p a power of two. It beats the sum of largest loads on loads the
+search never saw, and every change of one GPU shows in it, which a maximum hides. A copy of expert e in node q carries the fraction
 [e, q] of its tokens; under the even split all GPUs form one node, so that a swap changes no fraction.
 """
 
@@ -17,6 +17,9 @@ from planner.strategies.kernels.packing import Float, Int32, Int64
 
 REPLICA_SHARE = 0.2
 """Share of the moves that pass a copy to another expert instead of swapping two slots."""
+
+GAIN_SHARE = 0.5
+"""Share of those moves in which an expert of the fuller GPU gains the copy."""
 
 TOURNAMENT = 3
 """GPUs drawn, of which the fullest is worked on, in half of the moves."""
@@ -35,6 +38,8 @@ class Layout(NamedTuple):
     """Shape [node]."""
     source: Float
     """Share of the tokens that start in a node, shape [node]."""
+    doublings: int
+    """The energy is the sum of load^(2^doublings)."""
 
 
 class State(NamedTuple):
@@ -106,14 +111,14 @@ def add_expert(state: State, layout: Layout, undo: Undo, weight: Float, expert: 
 
 
 @compiled
-def gpu_energy(load: Float) -> float:
-    """Sum over scenarios of load^16 for one GPU, ``load`` [scenario]."""
+def gpu_energy(load: Float, doublings: int) -> float:
+    """Sum over scenarios of load^(2^doublings) for one GPU, ``load`` [scenario]."""
     total = 0.0
     for value in load:
-        power = value * value
-        power *= power
-        power *= power
-        total += power * power
+        power = value
+        for _ in range(doublings):
+            power *= power
+        total += power
     return total
 
 
@@ -139,7 +144,7 @@ def new_state(weight: Float, assign: Int32, layout: Layout) -> State:
         refresh_fraction(state, layout, expert)
         touched = add_expert(state, layout, undo, weight, expert, 1.0, touched)
     for gpu in range(gpus):
-        state.energy[gpu] = gpu_energy(state.load[gpu])
+        state.energy[gpu] = gpu_energy(state.load[gpu], layout.doublings)
     return state
 
 
@@ -192,7 +197,7 @@ def swap_in_node(
         )
         undo.load[gpu, scenario] = state.load[gpu, scenario] - moved / layout.pace[gpu]
         undo.load[other, scenario] = state.load[other, scenario] + moved / layout.pace[other]
-    energy, other_energy = gpu_energy(undo.load[gpu]), gpu_energy(undo.load[other])
+    energy, other_energy = gpu_energy(undo.load[gpu], layout.doublings), gpu_energy(undo.load[other], layout.doublings)
     if energy + other_energy - state.energy[gpu] - state.energy[other] > allowed:
         return False
     state.load[gpu], state.load[other] = undo.load[gpu], undo.load[other]
@@ -240,11 +245,11 @@ def try_general(
     change = 0.0
     for index in range(touched):
         changed = undo.touched[index]
-        change += gpu_energy(state.load[changed]) - state.energy[changed]
+        change += gpu_energy(state.load[changed], layout.doublings) - state.energy[changed]
         undo.mark[changed] = False
     if change <= allowed:
         for index in range(touched):
-            state.energy[undo.touched[index]] = gpu_energy(state.load[undo.touched[index]])
+            state.energy[undo.touched[index]] = gpu_energy(state.load[undo.touched[index]], layout.doublings)
         return True
     if gainer < 0:
         book_swap(state, layout, spots)
@@ -258,9 +263,8 @@ def try_general(
 
 
 @compiled
-def draw_gpu(state: State, layout: Layout, random: RandomState) -> int:
-    """Draw a GPU that has slots: the fullest of a few half of the time."""
-    draws = TOURNAMENT if random_unit(random) < 0.5 else 1
+def draw_gpu(state: State, layout: Layout, draws: int, random: RandomState) -> int:
+    """Draw a GPU that has slots: the fullest of ``draws``."""
     best = -1
     while draws > 0:
         gpu = random_below(random, len(layout.slots))
@@ -272,22 +276,41 @@ def draw_gpu(state: State, layout: Layout, random: RandomState) -> int:
 
 
 @compiled
+def pass_copy(
+    state: State,
+    layout: Layout,
+    weight: Float,
+    spots: Int64,
+    gpu: int,
+    other: int,
+    undo: Undo,
+    allowed: float,
+    random: RandomState,
+) -> bool:
+    """Turn a copy on ``gpu`` into one of an expert of ``other`` if it can be spared, or the other way round."""
+    if random_unit(random) < GAIN_SHARE:
+        gpu, other = other, gpu
+    gainer = state.assign[other, random_below(random, layout.slots[other])]
+    spots[0], spots[1] = gpu, random_below(random, layout.slots[gpu])
+    loser = state.assign[gpu, spots[1]]
+    if loser == gainer or state.count[loser] < 2 or held_by(state, gainer, gpu):
+        return False
+    return try_general(state, layout, weight, spots, gainer, undo, allowed)
+
+
+@compiled
 def one_move(
     state: State, layout: Layout, weight: Float, spots: Int64, undo: Undo, allowed: float, random: RandomState
 ) -> bool:
     """Draw a move that keeps copies on distinct GPUs and try it."""
-    gpu = draw_gpu(state, layout, random)
-    other = draw_gpu(state, layout, random)
+    gpu = draw_gpu(state, layout, TOURNAMENT if random_unit(random) < 0.5 else 1, random)
+    other = draw_gpu(state, layout, 1, random)
+    if random_unit(random) < REPLICA_SHARE:
+        return pass_copy(state, layout, weight, spots, gpu, other, undo, allowed, random)
     spots[0], spots[1] = gpu, random_below(random, layout.slots[gpu])
     spots[2], spots[3] = other, random_below(random, layout.slots[other])
     expert, partner = state.assign[gpu, spots[1]], state.assign[other, spots[3]]
-    if gpu == other or expert == partner or held_by(state, partner, gpu):
-        return False
-    if random_unit(random) < REPLICA_SHARE:
-        if state.count[expert] < 2:
-            return False
-        return try_general(state, layout, weight, spots, partner, undo, allowed)
-    if held_by(state, expert, other):
+    if gpu == other or expert == partner or held_by(state, partner, gpu) or held_by(state, expert, other):
         return False
     if layout.node[gpu] == layout.node[other]:
         return swap_in_node(state, layout, weight, spots, undo, allowed)

@@ -1,0 +1,181 @@
+"""`planner place`: expert placement straight from an engine's load file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from planner.cli.support import Format, FormatOption, QuietOption, reporting
+from planner.errors import InstanceError, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from planner.strategies.problem import PlacementRequest
+    from planner.strategies.result import PlacementResult
+
+MAP_NAME = "physical_to_logical_map.json"
+WORST_SHOWN = 5
+EXAMPLE = "Example: planner place --loads prefill.json --gpus 32 --redundant 32 --out placement"
+
+
+def place(
+    loads: Annotated[list[Path], typer.Option(help="Load file (JSON, .npy, .npz, CSV); repeat it for scenarios.")],
+    gpus: Annotated[int, typer.Option(help="GPUs (expert-parallel ranks).")],
+    slots_per_gpu: Annotated[int | None, typer.Option(help="Expert slots of a GPU in each layer.")] = None,
+    redundant: Annotated[int | None, typer.Option(help="Extra experts a layer; default: the fewest that fit.")] = None,
+    gpus_per_node: Annotated[int | None, typer.Option(help="GPUs of a node; default: one node.")] = None,
+    nodes_per_rack: Annotated[int | None, typer.Option(help="Nodes of a rack.")] = None,
+    strategy: Annotated[str, typer.Option(help="Placement strategy; `planner list strategies` names them.")] = (
+        "local_search"
+    ),
+    dispatch: Annotated[str, typer.Option(help="even: over all copies; nearest: own node, own rack, then all.")] = "even",
+    dead: Annotated[str, typer.Option(help="GPUs out of service, such as 3,17.")] = "",
+    gpu_speed: Annotated[Path | None, typer.Option(help="Relative speed of each GPU: a JSON list or text.")] = None,
+    gap: Annotated[float | None, typer.Option(help="Stop a layer at this gap; prove tighter where it is open.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds after which no further layer is improved.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the map file.")] = None,
+    output_format: FormatOption = Format.text,
+    quiet: QuietOption = False,
+) -> None:
+    """Place experts and their copies on GPUs, with a proven bound on the balance of every layer."""
+    with reporting(output_format, quiet=quiet) as output:
+        from planner.exchange import maps
+        from planner.strategies.api import run
+        from planner.strategies.problem import PlacementRequest
+        from planner.strategies.summary import summary
+
+        table, slots, speed = _inputs(loads, gpus, slots_per_gpu, redundant, dead, gpu_speed, gap, time_limit)
+        request = PlacementRequest(
+            load=table,
+            gpus=gpus,
+            slots_per_gpu=slots,
+            gpus_per_node=gpus_per_node,
+            nodes_per_rack=nodes_per_rack,
+            seed=seed,
+            time_limit_s=time_limit,
+            speed=speed,
+            dispatch=dispatch,  # type: ignore[arg-type]  # checked by PlacementRequest
+            **({} if gap is None else {"gap": gap}),
+        )
+        result = run(request, strategy, prove=gap is not None)
+        path = None
+        if out is not None:
+            maps.write_map(out / MAP_NAME, result.physical_to_logical_map)
+            path = os.path.relpath(out / MAP_NAME)
+        _warn(request, result, output.note)
+        report = summary(request, result, path)
+        output.document(report, lambda: _text(request, report, strategy))
+        if result.interrupted:
+            raise KeyboardInterrupt
+
+
+place.__doc__ = f"{place.__doc__}\n\n{EXAMPLE}"
+
+
+def _inputs(
+    loads: list[Path],
+    gpus: int,
+    slots_per_gpu: int | None,
+    redundant: int | None,
+    dead: str,
+    gpu_speed: Path | None,
+    gap: float | None,
+    time_limit: float | None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64] | None]:
+    """Read the files and settle the slots of every GPU; raise all problems together."""
+    import numpy as np
+
+    from planner.exchange.loads import read_scenarios
+    from planner.exchange.speeds import read_speeds
+    from planner.strategies import redundancy
+
+    problems = _option_problems(gpus, slots_per_gpu, redundant, gap, time_limit)
+    out_of_service = _parse_dead(dead, gpus, problems)
+    table, speed = None, None
+    try:
+        table = read_scenarios(loads)
+    except InstanceError as error:
+        problems.extend(error.problems)
+    try:
+        speed = None if gpu_speed is None or gpus < 1 else read_speeds(gpu_speed, gpus)
+    except InstanceError as error:
+        problems.extend(error.problems)
+    if problems or table is None:
+        raise InstanceError(problems)
+    in_service = gpus - len(out_of_service)
+    if slots_per_gpu is None:
+        experts = table.shape[2]
+        extra = redundancy.lowest_redundant(experts, in_service) if redundant is None else redundant
+        slots_per_gpu = redundancy.slots_per_gpu(experts, in_service, extra)
+    slots = np.full(gpus, slots_per_gpu, dtype=np.int64)
+    slots[sorted(out_of_service)] = 0
+    return table, slots, speed
+
+
+def _option_problems(
+    gpus: int, slots_per_gpu: int | None, redundant: int | None, gap: float | None, time_limit: float | None
+) -> list[Problem]:
+    problems = []
+    if gpus < 1:
+        problems.append(Problem("command line", "--gpus", f"is {gpus}, must be at least 1"))
+    if slots_per_gpu is not None and slots_per_gpu < 1:
+        problems.append(Problem("command line", "--slots-per-gpu", f"is {slots_per_gpu}, must be at least 1"))
+    if slots_per_gpu is not None and redundant is not None:
+        problems.append(Problem("command line", "--redundant", "given beside --slots-per-gpu", "give one of the two"))
+    if gap is not None and not 0 <= gap < 1:
+        problems.append(Problem("command line", "--gap", f"is {gap}, must be a fraction from 0 to below 1"))
+    if time_limit is not None and not time_limit >= 0:
+        problems.append(Problem("command line", "--time-limit", f"is {time_limit}, must not be negative"))
+    return problems
+
+
+def _parse_dead(dead: str, gpus: int, problems: list[Problem]) -> set[int]:
+    numbers: set[int] = set()
+    for entry in filter(None, (part.strip() for part in dead.split(","))):
+        if entry.isdecimal() and int(entry) < gpus:
+            numbers.add(int(entry))
+        else:
+            problems.append(Problem("command line", "--dead", f"{entry!r} is not a GPU from 0 to {gpus - 1}"))
+    if gpus >= 1 and len(numbers) == gpus:
+        problems.append(Problem("command line", "--dead", "leaves no GPU in service", "name fewer GPUs"))
+    return numbers
+
+
+def _warn(request: PlacementRequest, result: PlacementResult, note: Any) -> None:  # noqa: ANN401 - Output.note
+    from planner.exchange.maps import duplicates
+
+    doubled = duplicates(result.physical_to_logical_map[~request.dense_layers], request.gpus)
+    if doubled:
+        layer, gpu, expert = doubled[0]
+        note(f"note: {len(doubled)} second copies on one GPU waste a slot, first: expert {expert} on GPU {gpu}")
+
+
+def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> str:
+    slots = int(request.slots.sum())
+    moe_layers = int((~request.dense_layers).sum())
+    lines = [
+        f"{request.experts} experts on {request.gpus} GPUs, {slots} slots a layer, {moe_layers} MoE layers, "
+        f"strategy {strategy}, {report['seconds']:.3g} s",
+        f"balance  mean {report['balance_mean']:.4f}  worst layer {report['balance_min']:.4f}  "
+        f"proven bound {report['bound_mean']:.4f}  gap {100 * report['gap_mean']:.2f} %",
+    ]
+    if request.scenarios > 1:
+        lines.append("scenarios  " + "  ".join(f"{value:.4f}" for value in report["scenario_balance"]))
+    if report["remote_share"] is not None:
+        lines.append(f"assignments that leave their node: {100 * report['remote_share']:.1f} %")
+    open_layers = sorted(report["layers"], key=lambda row: -(row["gap"] if row["gap"] == row["gap"] else -1.0))
+    lines.append("layers with the largest gap (balance, bound):")
+    lines.extend(
+        f"  {row['layer']:3d}  {row['balance']:.4f}  {row['bound']:.4f}"
+        for row in open_layers[:WORST_SHOWN]
+        if row["gap"] == row["gap"]
+    )
+    if report["map_path"]:
+        lines.append(f"map: {report['map_path']}")
+    return "\n".join(lines)

@@ -1,0 +1,124 @@
+"""Placement as plain function calls, and the drop-in for EPLB's own function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planner.errors import FormulationError, InstanceError
+from planner.strategies import STRATEGIES, redundancy
+from planner.strategies.problem import PlacementRequest
+from planner.strategies.result import with_tight_bound
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from planner.strategies.problem import IntArray
+    from planner.strategies.result import PlacementResult
+
+
+def place(
+    load: npt.ArrayLike,
+    gpus: int,
+    slots_per_gpu: int | IntArray | None = None,
+    *,
+    redundant: int | None = None,
+    strategy: str = "local_search",
+    prove: bool = False,
+    **options: Any,  # noqa: ANN401 - the fields of PlacementRequest
+) -> PlacementResult:
+    """Place experts on GPUs.
+
+    Parameters
+    ----------
+    load
+        Tokens, shape [scenario, layer, expert] or [layer, expert].
+    gpus
+        Number of GPUs.
+    slots_per_gpu, redundant
+        Slots of a GPU, or extra experts a layer; neither: the fewest slots that hold every expert once.
+    strategy
+        A key of ``STRATEGIES``.
+    prove
+        Also compute the tight bound where the fast one leaves a gap of more than ``gap``.
+    options
+        Further fields of `PlacementRequest`.
+
+    Raises
+    ------
+    InstanceError
+        Bad shapes or numbers, an unknown strategy, or both slots and redundancy given.
+    FormulationError
+        The strategy does not support the request.
+    NoPlanFound
+        Fewer slots than experts.
+    """
+    tokens = np.asarray(load, dtype=float)
+    tokens = tokens[None] if tokens.ndim == 2 else tokens
+    if slots_per_gpu is not None and redundant is not None:
+        raise InstanceError.single("place", "redundant", "given beside slots_per_gpu", "give one of the two")
+    if slots_per_gpu is None:
+        experts = tokens.shape[-1]
+        extra = redundancy.lowest_redundant(experts, gpus) if redundant is None else redundant
+        slots_per_gpu = redundancy.slots_per_gpu(experts, gpus, extra)
+    request = PlacementRequest(tokens, gpus, slots_per_gpu, **options)
+    return run(request, strategy, prove=prove)
+
+
+def run(request: PlacementRequest, strategy: str, *, prove: bool = False) -> PlacementResult:
+    """Run one strategy by name; the errors of `place`."""
+    chosen = STRATEGIES.get(strategy)
+    if chosen is None:
+        raise InstanceError.single("place", "strategy", f"no strategy {strategy!r}", f"one of {', '.join(STRATEGIES)}")
+    reason = chosen.supports(request)
+    if reason is not None:
+        raise FormulationError(f"strategy {strategy}: {reason}")
+    result = chosen.place(request)
+    return with_tight_bound(request, result, request.gap) if prove else result
+
+
+def rebalance_experts(
+    weight: npt.ArrayLike, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Answer like EPLB's function of this name, with the local search.
+
+    Parameters
+    ----------
+    weight
+        Load, shape [layer, expert].
+    num_replicas
+        Slots of a layer in all; a multiple of ``num_gpus``.
+    num_groups, num_nodes
+        Accepted for the signature; groups are not tied to nodes, which costs balance and is not needed for dispatch.
+    num_gpus
+        Number of GPUs.
+
+    Returns
+    -------
+    phy2log, shape [layer, slot]
+        Expert of each slot, rank-major.
+    log2phy, shape [layer, expert, most copies]
+        Slots of each expert, padded with -1.
+    logcnt, shape [layer, expert]
+        Copies of each expert.
+
+    Raises
+    ------
+    InstanceError
+        If the slots do not spread evenly over the GPUs, or the arguments are not positive.
+    """
+    load = np.asarray(weight, dtype=float)
+    if min(num_replicas, num_groups, num_nodes, num_gpus) < 1:
+        raise InstanceError.single("rebalance_experts", "arguments", "must be at least 1")
+    if load.ndim != 2:
+        raise InstanceError.single("rebalance_experts", "weight", f"has {load.ndim} axes, expected [layer, expert]")
+    slots = redundancy.slots_per_gpu(load.shape[1], num_gpus, num_replicas - load.shape[1])
+    phy2log = place(load, num_gpus, slots).physical_to_logical_map
+    logcnt = np.stack([np.bincount(row, minlength=load.shape[1]) for row in phy2log])
+    log2phy = np.full((*load.shape, int(logcnt.max())), -1, dtype=np.int64)
+    for layer, row in enumerate(phy2log):
+        order = np.argsort(row, kind="stable")
+        first = np.cumsum(logcnt[layer]) - logcnt[layer]
+        log2phy[layer, row[order], np.arange(len(row)) - first[row[order]]] = order
+    return phy2log, log2phy, logcnt
