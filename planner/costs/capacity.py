@@ -81,7 +81,7 @@ def both_capacity(machine: Machine, classes: Sequence[DemandClass], largest_batc
     one = np.ones(len(machine.layouts))
     prompts = [_prefill_times(machine, one, demand) for demand in classes]
     interval = np.max([times.interval_s for times in prompts], axis=0)
-    slack = np.min([_waiting_budget(machine, d, times) for d, times in zip(classes, prompts, strict=True)], axis=0)
+    slack = _waiting_budget(machine, classes, prompts)
     resident = machine.layouts.pipeline_parallel
     shortest = min(demand.output_tokens for demand in classes)
 
@@ -147,7 +147,7 @@ def _prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests
     times = [_prefill_times(machine, column, demand) for demand in classes]
     slowest = np.max([entry.interval_s for entry in times], axis=0)
     percentile = max(demand.percentile for demand in classes)
-    budget = np.min([_waiting_budget(machine, d, entry) for d, entry in zip(classes, times, strict=True)], axis=0)
+    budget = _waiting_budget(machine, classes, times)
     busy = queueing.highest_utilisation(budget, slowest / requests, percentile, machine.calibration.highest_utilisation)
     fits = _prefill_fits(machine, classes, requests)
     links = machine.calibration.network.scale_out * machine.accelerator.scale_out_bytes_per_s * machine.layouts.gpus
@@ -159,12 +159,19 @@ def _prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests
     return np.stack(rates, axis=1)
 
 
-def _waiting_budget(machine: Machine, demand: DemandClass, times: _PrefillTimes) -> Column:
-    """Time [s] a prompt may wait: TTFT less its own batch, the running batch of lockstep ranks, and the first token."""
-    if demand.ttft_s is None:
-        return np.full(len(machine.layouts), np.inf)
-    lockstep = np.where(machine.layouts.data_parallel > 1, times.interval_s, 0.0)
-    return demand.ttft_s - machine.calibration.overheads.first_token_s - times.latency_s - lockstep
+def _waiting_budget(machine: Machine, classes: Sequence[DemandClass], times: Sequence[_PrefillTimes]) -> Column:
+    """Time [s] that a prompt of any class may wait: TTFT less its own batch, the running batch and the first token.
+
+    Ranks in lockstep all wait for the running batch, and it may hold the longest prompts of the set.
+    """
+    slowest = np.max([entry.interval_s for entry in times], axis=0)
+    lockstep = np.where(machine.layouts.data_parallel > 1, slowest, 0.0)
+    first_token = machine.calibration.overheads.first_token_s
+    budgets = [
+        np.full(len(lockstep), np.inf) if demand.ttft_s is None else demand.ttft_s - first_token - entry.latency_s
+        for demand, entry in zip(classes, times, strict=True)
+    ]
+    return np.asarray(np.min(budgets, axis=0) - lockstep)
 
 
 def _prefill_fits(machine: Machine, classes: Sequence[DemandClass], requests: int) -> NDArray[np.bool_]:
