@@ -149,7 +149,7 @@ def memory_share(deployment: Mapping[str, Any]) -> float | None:
 
 
 def saving_texts(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Savings an hour as billed and of GPUs in use, in dollars with one number of decimals for both columns."""
+    """Write savings an hour as billed and of GPUs in use, with one number of decimals for both columns."""
     saved = payload["binding"]["one_more_unit"]
     keys = ("saves_usd", "saves_usd_of_used_gpus")
     texts = words.usd_column(per_hour(payload, entry[key]) for key in keys for entry in saved)

@@ -36,7 +36,7 @@ def render_text(payload: Mapping[str, Any]) -> str:
         if table.row_count:
             # a title printed by the table itself would be folded to the table's width
             title, table.title = table.title, None
-            console.print(f"\n{title}", table, sep="\n")
+            console.print(title, table, sep="\n")
     console.print(_closing(payload))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 

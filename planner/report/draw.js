@@ -1,0 +1,32 @@
+"use strict";
+// Draws the page's figures in the colours of the page, again when the reader's theme changes.
+(() => {
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+
+  function themed(layout) {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const copy = structuredClone(layout);
+    const narrow = window.innerWidth < 640;
+    copy.paper_bgcolor = copy.plot_bgcolor = "rgba(0,0,0,0)";
+    copy.font = { family: style.fontFamily, size: narrow ? 11 : 13, color: colour("--text") };
+    copy.hoverlabel = { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--text") } };
+    for (const key of Object.keys(copy).filter((name) => /^[xy]axis\d*$/.test(name))) {
+      Object.assign(copy[key], { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false });
+    }
+    for (const note of copy.annotations || []) {
+      Object.assign(note, { x: 0, xanchor: "left", font: { size: 13, color: colour("--text") } });
+    }
+    return copy;
+  }
+
+  function draw() {
+    for (const [name, figure] of Object.entries(figures)) {
+      Plotly.react(`figure-${name}`, figure.data, themed(figure.layout), config);
+    }
+  }
+
+  draw();
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+})();

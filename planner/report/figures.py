@@ -1,0 +1,133 @@
+"""Figures of the HTML page as plotly documents; the page's own script gives them the colours of the theme."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import TYPE_CHECKING, Any
+
+from planner.report import facts, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TERM_COLOURS = {
+    "attention": "#4269d0",
+    "dense": "#3ca3b8",
+    "experts": "#e4695a",
+    "all_reduce": "#d99a17",
+    "all_to_all": "#9a66d8",
+    "overhead": "#8c929b",
+}
+
+_LEAST_BALANCE_SPAN = 0.02
+
+
+def figures(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw every figure that the plan has data for: name to plotly document (data, layout)."""
+    drawn = {}
+    for phase in ("decode", "prefill"):
+        entries = step_deployments(payload, phase)
+        if entries:
+            drawn[f"step-{phase}"] = step_terms(entries, phase)
+    if facts.choosable(payload):
+        drawn["balance"] = balance(facts.choosable(payload))
+    return drawn
+
+
+def step_deployments(payload: Mapping[str, Any], phase: str) -> list[Mapping[str, Any]]:
+    """Deployments whose terms describe a decode step, or a prefill batch; mixed ones describe a decode step."""
+    wanted = ("prefill",) if phase == "prefill" else ("decode", "both")
+    entries = payload["decisions"]["deployments"]
+    return [entry for entry in entries if entry["phase"] in wanted and entry["step_terms_s"]]
+
+
+def step_terms(deployments: Sequence[Mapping[str, Any]], phase: str) -> dict[str, Any]:
+    """Stack the terms of a step [ms] of each deployment."""
+    import plotly.graph_objects as go
+
+    names = [_text(entry["name"]) for entry in deployments]
+    figure = go.Figure()
+    for term, label in words.TERMS.items():
+        times = [1e3 * entry["step_terms_s"].get(term, 0.0) for entry in deployments]
+        if any(times):
+            figure.add_bar(
+                x=times,
+                y=names,
+                name=label,
+                orientation="h",
+                marker_color=TERM_COLOURS[term],
+                hovertemplate="%{y}<br>" + label + " %{x:.3g} ms<extra></extra>",
+            )
+    what = "prefill batch" if phase == "prefill" else "decode step"
+    figure.update_layout(
+        barmode="stack",
+        height=130 + 38 * len(names),
+        xaxis={"title": {"text": f"time of a {what}, before overlap, ms"}, "rangemode": "tozero"},
+        yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+    )
+    return _document(figure)
+
+
+def balance(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Draw balance and proven bound of every layer, one panel a map."""
+    from plotly.subplots import make_subplots
+
+    titles = [f"map {_text(entry['map'])} (ranks x slots a rank)" for entry in maps]
+    height = 110 + 170 * len(maps)
+    figure = make_subplots(
+        rows=len(maps), cols=1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=min(0.3, 48 / height)
+    )
+    for row, entry in enumerate(maps, start=1):
+        for trace in _balance_traces(entry["layers"], named=row == 1):
+            figure.add_trace(trace, row=row, col=1)
+        lowest = min(layer["balance"] for layer in entry["layers"])
+        # a narrow axis would blow up differences that do not matter
+        figure.update_yaxes(range=[min(lowest - 0.005, 1 - _LEAST_BALANCE_SPAN), 1.002], row=row, col=1)
+        figure.update_yaxes(title_text="balance", row=row, col=1)
+    figure.update_xaxes(title_text="MoE layer", row=len(maps), col=1)
+    figure.update_layout(
+        height=height, legend={"orientation": "h", "y": 1.0 + 34 / height, "yanchor": "bottom", "x": 0}
+    )
+    return _document(figure)
+
+
+def _balance_traces(layers: Sequence[Mapping[str, Any]], *, named: bool) -> list[Any]:
+    import plotly.graph_objects as go
+
+    numbers = [layer["layer"] for layer in layers]
+    bound = go.Scatter(
+        x=numbers,
+        y=[layer["bound"] for layer in layers],
+        name="proven bound: no placement does better",
+        mode="lines",
+        line={"color": "#d99a17", "width": 2, "shape": "hvh"},
+        hovertemplate="layer %{x}<br>bound %{y:.5f}<extra></extra>",
+        legendgroup="bound",
+        showlegend=named,
+    )
+    reached = go.Scatter(
+        x=numbers,
+        y=[layer["balance"] for layer in layers],
+        name="reached by this plan",
+        mode="markers",
+        marker={"color": "#4269d0", "size": 6},
+        hovertemplate="layer %{x}<br>balance %{y:.5f}<extra></extra>",
+        legendgroup="reached",
+        showlegend=named,
+    )
+    return [bound, reached]
+
+
+def _document(figure: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly ships no types
+    """Take the figure's data and layout without plotly's own theme."""
+    figure.update_layout(template="none", margin={"l": 60, "r": 12, "t": 44, "b": 48}, dragmode="zoom")
+    whole = json.loads(figure.to_json())
+    whole["layout"].pop("template", None)
+    return {"data": whole["data"], "layout": whole["layout"]}
+
+
+def _text(name: object) -> str:
+    """Escape a name: plotly reads a subset of HTML in its texts."""
+    return html.escape(str(name))
