@@ -62,14 +62,15 @@ def decode_capacity(machine: Machine, classes: Sequence[DemandClass], largest_ba
     return Capacity(np.stack(rates, axis=1), batch.astype(np.int64), np.zeros(len(batch), dtype=np.int64))
 
 
-def prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests_per_rank: Sequence[int]) -> Capacity:
-    """Capacity of prefill replicas at the best number of prompts per batch."""
-    options = [_prefill_capacity(machine, classes, requests) for requests in requests_per_rank]
-    relative = np.stack([option.sum(axis=1) for option in options])
-    best = relative.argmax(axis=0)
-    rates = np.stack(options)[best, np.arange(len(machine.layouts))]
-    chosen = np.asarray(requests_per_rank, dtype=np.int64)[best]
-    return Capacity(rates, np.zeros(len(best), dtype=np.int64), np.where(rates.any(axis=1), chosen, 0))
+def prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests: int) -> Capacity:
+    """Capacity of prefill replicas with ``requests`` prompts per attention rank and batch.
+
+    One number of prompts a table: which is best depends on the mix, so that choice is the program's. Choosing here would
+    also let a class gain capacity as the imbalance grows, and the bound would fail.
+    """
+    rates = _prefill_capacity(machine, classes, requests)
+    chosen = np.where(rates.any(axis=1), requests, 0)
+    return Capacity(rates, np.zeros(len(chosen), dtype=np.int64), chosen.astype(np.int64))
 
 
 def both_capacity(machine: Machine, classes: Sequence[DemandClass], largest_batch: int) -> Capacity:

@@ -66,7 +66,7 @@ class CostTables:
     domains
         [pool]; None where there are as many as wanted.
     raw_candidates
-        Number of layouts and class sets looked at before pruning.
+        Number of layouts, class sets and prefill batches looked at before pruning.
     """
 
     candidates: tuple[Candidate, ...]
@@ -100,12 +100,14 @@ def build_tables(instance: Instance, imbalance_of: ImbalanceOf) -> CostTables:
             continue
         for phase in instance.search.phases:
             for classes in class_sets(instance.demand):
-                capacity = capacity_of(instance, machine, phase, [instance.demand[index] for index in classes])
-                raw += len(machine.layouts)
-                for row in undominated(machine.layouts.gpus, capacity.requests_per_s):
-                    candidates.append(_candidate(position, phase, classes, machine.layouts, capacity, int(row)))
+                options = capacities_of(instance, machine, phase, [instance.demand[index] for index in classes])
+                raw += len(machine.layouts) * len(options)
+                offered = np.concatenate([option.requests_per_s for option in options])
+                for entry in undominated(np.tile(machine.layouts.gpus, len(options)), offered):
+                    option, row = divmod(int(entry), len(machine.layouts))
+                    candidates.append(_candidate(position, phase, classes, machine.layouts, options[option], row))
                     full = np.zeros(len(instance.demand))
-                    full[list(classes)] = capacity.requests_per_s[row]
+                    full[list(classes)] = offered[entry]
                     rates.append(full)
     return CostTables(
         candidates=tuple(candidates),
@@ -136,14 +138,14 @@ def machine_of(instance: Instance, pool: Pool, layouts: Layouts, imbalance_of: I
     )
 
 
-def capacity_of(instance: Instance, machine: Machine, phase: Phase, classes: Sequence[DemandClass]) -> Capacity:
-    """Capacity of every layout for one phase and one set of classes."""
+def capacities_of(instance: Instance, machine: Machine, phase: Phase, classes: Sequence[DemandClass]) -> list[Capacity]:
+    """Capacity of every layout for one phase and one set of classes: one entry for each size of prefill batch."""
     search = instance.search
     if phase == "decode":
-        return decode_capacity(machine, classes, search.largest_decode_batch)
+        return [decode_capacity(machine, classes, search.largest_decode_batch)]
     if phase == "prefill":
-        return prefill_capacity(machine, classes, search.prefill_requests_per_rank)
-    return both_capacity(machine, classes, search.largest_decode_batch)
+        return [prefill_capacity(machine, classes, requests) for requests in search.prefill_requests_per_rank]
+    return [both_capacity(machine, classes, search.largest_decode_batch)]
 
 
 def class_sets(demand: Sequence[DemandClass]) -> list[tuple[int, ...]]:

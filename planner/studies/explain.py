@@ -9,7 +9,7 @@ import numpy as np
 from planner.costs import memory
 from planner.costs.capacity import batch_in_memory
 from planner.costs.layout import enumerate_layouts
-from planner.costs.tables import build_tables, capacity_of, machine_of
+from planner.costs.tables import build_tables, capacities_of, machine_of
 from planner.solve.conflict import infeasible_rows
 from planner.solve.matrix import compile_pyomo
 from planner.units import with_prefix
@@ -77,8 +77,10 @@ def _servable(instance: Instance, demand: DemandClass, phase: str) -> bool:
     for pool in instance.pools:
         layouts = enumerate_layouts(instance.model, pool, instance.search)
         machine = machine_of(instance, pool, layouts, lambda _ranks, _slots: np.ones(instance.model.moe_layers))
-        for kind in SERVING[phase]:
-            if kind in instance.search.phases and capacity_of(instance, machine, kind, [demand]).requests_per_s.any():
+        for kind in instance.search.phases:
+            if kind in SERVING[phase] and any(
+                option.requests_per_s.any() for option in capacities_of(instance, machine, kind, [demand])
+            ):
                 return True
     return False
 
