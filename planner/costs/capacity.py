@@ -65,8 +65,8 @@ def decode_capacity(machine: Machine, classes: Sequence[DemandClass], largest_ba
 def prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests: int) -> Capacity:
     """Capacity of prefill replicas with ``requests`` prompts per attention rank and batch.
 
-    One number of prompts a table: which is best depends on the mix, so that choice is the program's. Choosing here would
-    also let a class gain capacity as the imbalance grows, and the bound would fail.
+    One number of prompts a table: which is best depends on the mix, so that choice is the program's. Chosen here, a
+    class could gain capacity as the imbalance grows, and the bound would fail.
     """
     rates = _prefill_capacity(machine, classes, requests)
     chosen = np.where(rates.any(axis=1), requests, 0)
@@ -74,36 +74,75 @@ def prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests:
 
 
 def both_capacity(machine: Machine, classes: Sequence[DemandClass], largest_batch: int) -> Capacity:
-    """Capacity of replicas that prefill and decode: each answer sits through the prompts of the others."""
-    context = max(demand.mean_context_tokens for demand in classes)
-    limit = _tightest(demand.tpot_s for demand in classes)
-    percentile = max(demand.percentile for demand in classes)
-    places = batch_in_memory(machine, context)
-    one = np.ones(len(machine.layouts))
-    prompts = [_prefill_times(machine, one, demand) for demand in classes]
-    interval = np.max([times.interval_s for times in prompts], axis=0)
-    slack = _waiting_budget(machine, classes, prompts)
-    resident = machine.layouts.pipeline_parallel
-    shortest = min(demand.output_tokens for demand in classes)
+    """Capacity of replicas that prefill and decode: each answer sits through the prompts of the others.
 
-    def period(batch: Column) -> Column:
-        return np.asarray(decode_period_s(machine, batch, context) + batch * resident * interval / shortest)
+    Tokens/s are the least of what the places give and of what prefill has time for. The first grows with the batch and
+    the second falls, so the best batch is one of the two beside their crossing.
+    """
+    mixed = _mixed(machine, classes)
 
     def meets(batch: Column) -> NDArray[np.bool_]:
-        per_token = period(batch)
-        busy = (
-            _concurrent(machine, batch, percentile) / machine.layouts.data_parallel * interval / (shortest * per_token)
-        )
-        stage = decode_terms(machine, batch, context).stage_s
-        allowed = queueing.highest_utilisation(
-            slack - stage, interval, percentile, machine.calibration.highest_utilisation
-        )
-        return np.asarray((batch <= places) & (per_token <= limit) & (busy <= allowed))
+        return np.asarray((batch <= mixed.places) & (mixed.period_s(batch) <= mixed.limit_s))
 
-    batch = largest_integer(meets, len(machine.layouts), largest_batch)
-    concurrent, per_token = _concurrent(machine, batch, percentile), period(np.maximum(batch, 1.0))
-    rates = [np.where(batch > 0, concurrent / (demand.output_tokens * per_token), 0.0) for demand in classes]
+    def crossed(batch: Column) -> NDArray[np.bool_]:
+        return meets(batch) & (mixed.tokens_of_places(batch) <= mixed.tokens_of_prefill(batch))
+
+    below = largest_integer(crossed, len(machine.layouts), largest_batch)
+    above = np.where((below < largest_batch) & meets(below + 1.0), below + 1.0, below)
+    better = mixed.tokens_per_s(above) > mixed.tokens_per_s(below)
+    tokens = np.where(better, mixed.tokens_per_s(above), mixed.tokens_per_s(below))
+    batch = np.where(tokens > 0, np.where(better, above, below), 0.0)
+    rates = [tokens / demand.output_tokens for demand in classes]
     return Capacity(np.stack(rates, axis=1), batch.astype(np.int64), (batch > 0).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """A replica for both phases at the longest context and tightest limits of its classes; one prompt a batch."""
+
+    machine: Machine
+    context_tokens: float
+    limit_s: float
+    percentile: float
+    shortest_answer: int
+    places: Column
+    interval_s: Column
+    budget_s: Column
+
+    def period_s(self, batch: Column) -> Column:
+        """Time [s] between two tokens of a sequence: a step, and the prompts of those who replace the finished."""
+        prompts = batch * self.machine.layouts.pipeline_parallel / self.shortest_answer
+        return np.asarray(decode_period_s(self.machine, batch, self.context_tokens) + prompts * self.interval_s)
+
+    def tokens_of_places(self, batch: Column) -> Column:
+        """Tokens/s of one replica whose places are staffed."""
+        return _concurrent(self.machine, batch, self.percentile) / self.period_s(np.maximum(batch, 1.0))
+
+    def tokens_of_prefill(self, batch: Column) -> Column:
+        """Tokens/s at which prefill is as busy as TTFT allows; a prompt also waits for the running decode step."""
+        stage = decode_terms(self.machine, batch, self.context_tokens).stage_s
+        ceiling = self.machine.calibration.highest_utilisation
+        busy = queueing.highest_utilisation(self.budget_s - stage, self.interval_s, self.percentile, ceiling)
+        return np.asarray(busy * self.machine.layouts.data_parallel * self.shortest_answer / self.interval_s)
+
+    def tokens_per_s(self, batch: Column) -> Column:
+        """Tokens/s of one replica; 0 without a batch."""
+        return np.minimum(self.tokens_of_places(batch), self.tokens_of_prefill(batch))
+
+
+def _mixed(machine: Machine, classes: Sequence[DemandClass]) -> _Mixed:
+    context = max(demand.mean_context_tokens for demand in classes)
+    prompts = [_prefill_times(machine, np.ones(len(machine.layouts)), demand) for demand in classes]
+    return _Mixed(
+        machine=machine,
+        context_tokens=context,
+        limit_s=_tightest(demand.tpot_s for demand in classes),
+        percentile=max(demand.percentile for demand in classes),
+        shortest_answer=min(demand.output_tokens for demand in classes),
+        places=batch_in_memory(machine, context),
+        interval_s=np.max([times.interval_s for times in prompts], axis=0),
+        budget_s=_waiting_budget(machine, classes, prompts),
+    )
 
 
 def decode_period_s(machine: Machine, batch: Column, context_tokens: float) -> Column:
