@@ -10,6 +10,7 @@ from planner.cli.evaluate import evaluate
 from planner.cli.import_ import import_app
 from planner.cli.list_ import list_
 from planner.cli.place import place
+from planner.cli.report import report
 from planner.cli.solve import solve
 from planner.cli.sweep import sweep
 from planner.cli.tokens import tokens
@@ -35,6 +36,7 @@ app.command("compare")(compare)
 app.command("sweep")(sweep)
 app.command("tokens")(tokens)
 app.command("place")(place)
+app.command("report")(report)
 app.command("list")(list_)
 app.add_typer(import_app)
 

@@ -8,12 +8,17 @@
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const copy = structuredClone(layout);
-    const narrow = window.innerWidth < 640;
+    const narrow = window.innerWidth < 640; // the legend then takes a line an entry
+    copy.height += narrow ? 90 : 0;
     copy.paper_bgcolor = copy.plot_bgcolor = "rgba(0,0,0,0)";
     copy.font = { family: style.fontFamily, size: narrow ? 11 : 13, color: colour("--text") };
     copy.hoverlabel = { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--text") } };
     for (const key of Object.keys(copy).filter((name) => /^[xy]axis\d*$/.test(name))) {
-      Object.assign(copy[key], { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false });
+      const axis = copy[key];
+      Object.assign(axis, { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false });
+      if (axis.title) {
+        Object.assign(axis.title, { font: { size: copy.font.size }, standoff: 8 });
+      }
     }
     for (const note of copy.annotations || []) {
       Object.assign(note, { x: 0, xanchor: "left", font: { size: 13, color: colour("--text") } });

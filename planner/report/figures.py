@@ -62,9 +62,9 @@ def step_terms(deployments: Sequence[Mapping[str, Any]], phase: str) -> dict[str
     what = "prefill batch" if phase == "prefill" else "decode step"
     figure.update_layout(
         barmode="stack",
-        height=130 + 38 * len(names),
+        height=140 + 38 * len(names),
         xaxis={"title": {"text": f"time of a {what}, before overlap, ms"}, "rangemode": "tozero"},
-        yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
+        yaxis={"autorange": "reversed", "automargin": True, "type": "category", "showgrid": False},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
     )
     return _document(figure)
@@ -75,7 +75,7 @@ def balance(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     from plotly.subplots import make_subplots
 
     titles = [f"map {_text(entry['map'])} (ranks x slots a rank)" for entry in maps]
-    height = 110 + 170 * len(maps)
+    height = 110 + 130 * len(maps)
     figure = make_subplots(
         rows=len(maps), cols=1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=min(0.3, 48 / height)
     )
@@ -85,7 +85,7 @@ def balance(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         lowest = min(layer["balance"] for layer in entry["layers"])
         # a narrow axis would blow up differences that do not matter
         figure.update_yaxes(range=[min(lowest - 0.005, 1 - _LEAST_BALANCE_SPAN), 1.002], row=row, col=1)
-        figure.update_yaxes(title_text="balance", row=row, col=1)
+        figure.update_yaxes(title_text="balance", nticks=4, tickformat=".3f", row=row, col=1)
     figure.update_xaxes(title_text="MoE layer", row=len(maps), col=1)
     figure.update_layout(
         height=height, legend={"orientation": "h", "y": 1.0 + 34 / height, "yanchor": "bottom", "x": 0}
@@ -117,12 +117,12 @@ def _balance_traces(layers: Sequence[Mapping[str, Any]], *, named: bool) -> list
         legendgroup="reached",
         showlegend=named,
     )
-    return [bound, reached]
+    return [bound, reached]  # in this order the marks lie on the line
 
 
 def _document(figure: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly ships no types
     """Take the figure's data and layout without plotly's own theme."""
-    figure.update_layout(template="none", margin={"l": 60, "r": 12, "t": 44, "b": 48}, dragmode="zoom")
+    figure.update_layout(template="none", margin={"l": 60, "r": 12, "t": 44, "b": 56}, dragmode="zoom")
     whole = json.loads(figure.to_json())
     whole["layout"].pop("template", None)
     return {"data": whole["data"], "layout": whole["layout"]}

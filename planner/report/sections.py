@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from planner import units
 from planner.report import facts, words
 from planner.report.figures import step_deployments
 from planner.report.markup import Markup, element, figure, folded, joined, section, table, terms
@@ -20,10 +19,11 @@ _SHADES = 4
 def deployments(payload: Mapping[str, Any]) -> Markup:
     """Write layouts and what each deployment serves."""
     usd = facts.deployment_usd_per_hour(payload)
+    several = len(payload["decisions"]["pools"]) > 1
     layouts = [
         (
             entry["name"],
-            entry["pool"],
+            *([entry["pool"]] if several else []),
             words.PHASES[entry["phase"]],
             f"{entry['replicas']:,} x {entry['gpus']:,}",
             words.layout(entry),
@@ -36,7 +36,8 @@ def deployments(payload: Mapping[str, Any]) -> Markup:
         )
         for entry in payload["decisions"]["deployments"]
     ]
-    columns = ("Name", "Pool", "Phase", "Replicas x GPUs", "TP / DP / EP / PP", "Slots/GPU", "Batch a rank")
+    names = ("Name", "Pool", "Phase") if several else ("Name", "Phase")
+    columns = (*names, "Replicas x GPUs", "TP / DP / EP / PP", "Slots/GPU", "Batch a rank")
     served = [
         (
             row.deployment,
@@ -52,7 +53,7 @@ def deployments(payload: Mapping[str, Any]) -> Markup:
         "Deployments",
         "How the model is laid out: tensor, data, expert and pipeline parallelism, expert slots and batch. HBM is the "
         "share of what weights and KV may take; imbalance is the busiest GPU's expert load over the mean.",
-        table((*columns, "Utilisation", "HBM", "Imbalance", "$ an hour"), layouts, left=3),
+        table((*columns, "Utilisation", "HBM", "Imbalance", "$ an hour"), layouts, left=len(names)),
         element("h3", "What each serves"),
         table(("Deployment", "Class", "Requests/s", "TTFT of limit", "TPOT of limit"), served, left=2),
     )
@@ -81,7 +82,7 @@ def domains(payload: Mapping[str, Any], plan: Mapping[str, Any]) -> Markup:
     return section(
         "domains",
         "Where it runs",
-        "A domain is one rack or island with fast links inside. Each bar is a kind of domain, its parts are GPUs.",
+        "A domain is one rack or island with fast links inside. Each bar is a kind of domain: what it holds, in GPUs.",
         *bars,
         element("ul", *legend, element("li", swatch("--idle"), "idle"), _class="legend"),
         _pool_table((*columns, "Price"), rows),
@@ -112,7 +113,8 @@ def _domain(use: Mapping[str, Any], gpus_per_domain: int | None, colours: Mappin
     ]
     if whole > held:
         parts.append(_segment("idle", whole - held, whole, "--idle"))
-    label = f"{words.counted(use['domains'], 'domain')} of {use['pool']}, {whole:,} GPUs each, {whole - held:,} idle"
+    each = "" if use["domains"] == 1 else " each"
+    label = f"{words.counted(use['domains'], 'domain')} of {use['pool']}: {whole:,} GPUs{each}, {whole - held:,} idle"
     return element("div", element("div", label, _class="label"), element("div", *parts, _class="bar"), _class="domain")
 
 
@@ -183,10 +185,9 @@ def assumptions(payload: Mapping[str, Any]) -> Markup:
     given = payload["assumptions"]
     model, calibration = given["model"], given["calibration"]
     hidden = f"; {words.share(given['overlap_share'])} of the shorter of communication and the rest is hidden"
-    shape = (
-        f"{units.with_prefix(model['total_params'], '')} parameters, {units.with_prefix(model['active_params'], '')} "
-    )
-    shape += f"active; {words.size(model['weight_bytes'])} of weights"
+    billions = [words.number(model[key] / 1e9, 3) for key in ("total_params", "active_params")]
+    shape = f"{billions[0]} billion parameters, {billions[1]} billion active; "
+    shape += f"{words.size(model['weight_bytes'])} of weights"
     if model["moe_layers"]:
         shape += (
             f"; {model['moe_layers']} MoE layers, {model['experts_per_token']} of {model['routed_experts']} experts"

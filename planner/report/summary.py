@@ -15,7 +15,8 @@ PART_COLOURS = {"prefill": "--prefill-0", "decode": "--decode-0", "both": "--bot
 
 def summary(payload: Mapping[str, Any]) -> Markup:
     """Write the first screen of the page."""
-    return joined([_header(payload), _cards(payload), _service(payload), _money(payload), _binding(payload)])
+    pair = element("div", _money(payload), _binding(payload), _class="columns")
+    return joined([_header(payload), _cards(payload), _service(payload), pair, _savings(payload)])
 
 
 def _header(payload: Mapping[str, Any]) -> Markup:
@@ -42,10 +43,10 @@ def _cards(payload: Mapping[str, Any]) -> Markup:
     difference = words.tiny(payload["evaluator_relative_difference"])
     return element(
         "div",
-        _card("Cost", words.usd(facts.per_hour(payload, payload["cost_usd"])), "an hour", "; ".join(notes)),
-        _card("Proven bound", bound, "an hour", "no plan made of the choices offered costs less than this"),
+        _card("Cost", words.usd(facts.per_hour(payload, payload["cost_usd"])), "per hour", "; ".join(notes)),
+        _card("Proven bound", bound, "per hour", "no plan made of the choices offered costs less than this"),
         _card("Gap", words.share(payload["gap"]), "of the cost", "what a better plan could save at most"),
-        _card("Judge", difference, "difference", "an independent evaluator's cost against this one, relative"),
+        _card("Judge's difference", difference, "relative", "cost by an independent evaluator against this one"),
         _card("GPUs", f"{gpus['paid']:,}", "paid", f"{gpus['used']:,} in use, {gpus['idle']:,} idle"),
         _card("Found in", words.duration(payload["seconds"]), "", "calibration: " + str(payload["calibration"])),
         _class="cards",
@@ -110,6 +111,7 @@ def _money(payload: Mapping[str, Any]) -> Markup:
         "Rental of the GPUs in use by what they do, and of GPUs that are paid but idle.",
         element("div", *(_slice(name, part) for name, _, part in parts), _class="bar", role="img", aria_label="shares"),
         table(columns, rows),
+        _one_more_request(payload),
     )
 
 
@@ -126,17 +128,12 @@ def swatch(colour: str) -> Markup:
 
 def _binding(payload: Mapping[str, Any]) -> Markup:
     limits = [(limit, ", ".join(names)) for limit, names in facts.binding_limits(payload).items()]
-    binds = table(("Limit", "Deployments that meet it within 2 %"), limits, left=2)
-    return joined(
-        [
-            section(
-                "binding",
-                "What holds the cost up",
-                "Limits that the plan runs into; all others have room to spare." if limits else "No limit is met.",
-                *([binds] if limits else []),
-            ),
-            _savings(payload),
-        ]
+    binds = table(("Limit", "Met within 2 % by"), limits, left=2)
+    return section(
+        "binding",
+        "What holds the cost up",
+        "Limits that the plan runs into; all others have room to spare." if limits else "No limit is met within 2 %.",
+        binds if limits else "",
     )
 
 
@@ -144,7 +141,7 @@ def _savings(payload: Mapping[str, Any]) -> Markup:
     saved = payload["binding"]["one_more_unit"]
     largest = max((entry["saves_usd_of_used_gpus"] for entry in saved), default=0.0)
     rows = [
-        (entry["limit"], entry["unit"], billed, joined([used, _meter(entry["saves_usd_of_used_gpus"], largest)]))
+        (entry["limit"], entry["unit"], billed, used, _meter(entry["saves_usd_of_used_gpus"], largest))
         for entry, (billed, used) in zip(saved, facts.saving_texts(payload), strict=True)
     ]
     sentence = (
@@ -153,10 +150,9 @@ def _savings(payload: Mapping[str, Any]) -> Markup:
     )
     return section(
         "next",
-        "What to buy next",
+        "What to buy or loosen next",
         sentence,
-        table(("Limit", "One more", "As billed", "Of GPUs in use"), rows, left=2),
-        _one_more_request(payload),
+        table(("Limit", "One more", "As billed", "Of GPUs in use", ""), rows, left=2),
     )
 
 
