@@ -1,17 +1,19 @@
-"""Put copies that are already assigned to domains on the GPUs of their domain: longest first, then swaps."""
+"""Put copies that are already assigned to domains on the GPUs of their domain: longest first, then better steps."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from formulations.placement_problem import BoolArray, IntArray, PlacementProblem
 
-_ROUNDS = 200
-_NOTHING = -1
+    Change = tuple[int, int, bool]  # expert, gpu, holds it afterwards
+
+_STEPS = 500
 
 
 def pack_domains(problem: PlacementProblem, placed: IntArray) -> BoolArray:
@@ -28,12 +30,13 @@ def pack_domains(problem: PlacementProblem, placed: IntArray) -> BoolArray:
     -------
     BoolArray
         held [expert, gpu]. A copy whose domain has room only beside its twin is left out; the first copy of an expert
-        in a domain always fits, because a domain is given no more copies than it has slots.
+        in a domain always fits, because a domain is given no more copies than it has slots. The steps after that may
+        trade copies of one expert for another's, so the copies per domain can end differently from ``placed``.
     """
     held = _longest_first(problem, placed)
     best = _score(problem, held)
-    for _ in range(_ROUNDS):
-        better = _best_exchange(problem, held, best)
+    for _ in range(_STEPS):
+        better = _best_step(problem, held, best)
         if better is None:
             break
         held, best = better
@@ -67,20 +70,6 @@ def _score(problem: PlacementProblem, held: BoolArray) -> tuple[float, float]:
     return float(problem.probability @ load.max(axis=1)), float(problem.probability @ (load**2).sum(axis=1))
 
 
-def _best_exchange(
-    problem: PlacementProblem, held: BoolArray, best: tuple[float, float]
-) -> tuple[BoolArray, tuple[float, float]] | None:
-    """Return the best swap or move inside a domain that improves the score, or ``None``."""
-    found: tuple[BoolArray, tuple[float, float]] | None = None
-    for domain in range(problem.domains):
-        for one, two in combinations(problem.gpus_of(domain), 2):
-            for candidate in _exchanges(problem, held, one, two):
-                score = _score(problem, candidate)
-                if _is_better(score, found[1] if found else best):
-                    found = candidate, score
-    return found
-
-
 def _is_better(score: tuple[float, float], than: tuple[float, float]) -> bool:
     """Whether a score is lower by more than rounding, the sum of squares counting where the cost is no higher."""
     if score[0] < than[0] * (1 - 1e-12):
@@ -88,20 +77,41 @@ def _is_better(score: tuple[float, float], than: tuple[float, float]) -> bool:
     return score[0] <= than[0] and score[1] < than[1] * (1 - 1e-9)
 
 
-def _exchanges(problem: PlacementProblem, held: BoolArray, one: int, two: int) -> list[BoolArray]:
-    """Return every placement that trades one expert, or hands one over, between two GPUs."""
-    only_one = np.flatnonzero(held[:, one] & ~held[:, two]).tolist()
-    only_two = np.flatnonzero(held[:, two] & ~held[:, one]).tolist()
-    room_one = held[:, one].sum() < problem.slots[one]
-    room_two = held[:, two].sum() < problem.slots[two]
-    trades = [(a, b) for a in only_one for b in only_two]
-    trades += [(a, _NOTHING) for a in only_one if room_two]
-    trades += [(_NOTHING, b) for b in only_two if room_one]
-    result = []
-    for given, taken in trades:
-        candidate = held.copy()
-        for expert, source, target in ((given, one, two), (taken, two, one)):
-            if expert != _NOTHING:
-                candidate[expert, source], candidate[expert, target] = False, True
-        result.append(candidate)
-    return result
+def _best_step(
+    problem: PlacementProblem, held: BoolArray, best: tuple[float, float]
+) -> tuple[BoolArray, tuple[float, float]] | None:
+    """Return the step that improves the score most, or ``None``; only steps that relieve a fullest GPU are tried."""
+    load = problem.gpu_load(held) / problem.speed
+    found: tuple[BoolArray, tuple[float, float]] | None = None
+    for full in sorted(set(load.argmax(axis=1).tolist())):
+        for changes in _steps(problem, held, full):
+            candidate = held.copy()
+            for expert, gpu, holds in changes:
+                candidate[expert, gpu] = holds
+            score = _score(problem, candidate)
+            if _is_better(score, found[1] if found else best):
+                found = candidate, score
+    return found
+
+
+def _steps(problem: PlacementProblem, held: BoolArray, full: int) -> Iterator[list[Change]]:
+    """Yield changes that may relieve GPU ``full``: swap or hand over inside its domain, or trade copies of experts."""
+    copies, used = held.sum(axis=1), held.sum(axis=0)
+    here = np.flatnonzero(held[:, full]).tolist()
+    for other in problem.gpus_of(int(problem.domain[full])):
+        room = used[other] < problem.slots[other]
+        there = np.flatnonzero(held[:, other] & ~held[:, full]).tolist()
+        for given in (e for e in here if not held[e, other]):
+            if room:
+                yield [(given, full, False), (given, other, True)]
+            yield from ([(given, full, False), (given, other, True), (t, other, False), (t, full, True)] for t in there)
+    spare = np.flatnonzero(copies > 1).tolist()
+    grow = np.flatnonzero(copies < problem.most_copies).tolist()
+    for given in (e for e in here if copies[e] > 1):
+        yield [(given, full, False)]
+        yield from ([(given, full, False), (e, full, True)] for e in grow if not held[e, full])
+    for other in problem.usable_gpus:
+        for wanted in (e for e in here if e in grow and not held[e, other]):
+            if used[other] < problem.slots[other]:
+                yield [(wanted, other, True)]
+            yield from ([(e, other, False), (wanted, other, True)] for e in spare if held[e, other])

@@ -79,7 +79,7 @@ class DomainPlacement:
     Attributes
     ----------
     placed
-        Copies, int [expert, domain].
+        Copies of ``held``, int [expert, domain].
     held
         bool [expert, gpu].
     achieved
@@ -115,8 +115,8 @@ def place_by_domain(problem: PlacementProblem, options: SolveOptions | None = No
     if not result.has_point:
         why = "no placement exists" if result.stop_reason is StopReason.infeasible else "no placement found in time"
         raise NoPlanFound([f"{why} (placement_domain stopped: {result.stop_reason})"])
-    placed = built.extract()
-    held = pack_domains(problem, placed)
+    held = pack_domains(problem, built.extract())
+    placed = np.stack([held[:, problem.domain == domain].sum(axis=1) for domain in range(problem.domains)], axis=1)
     return DomainPlacement(placed, held, problem.cost(held), result.bound, result)
 
 

@@ -5,7 +5,6 @@ Loads inside the model are in units of ``problem.unit_load`` so that rows are ab
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
@@ -153,20 +152,6 @@ def add_expected_largest_load(model: Any, problem: PlacementProblem) -> None:  #
     weight = problem.unit_load * problem.probability
     model.cost = pyo.Objective(
         expr=sum(float(weight[k]) * model.largest[k] for k in model.scenarios), sense=pyo.minimize
-    )
-
-
-def add_equal_gpus_ordered(model: Any, problem: PlacementProblem) -> None:  # noqa: ANN401
-    """Order GPUs that are alike by load, so that their n! permutations count once.
-
-    gpu_load[0, g] >= gpu_load[0, g'] for neighbours g < g' of equal slots and speed.
-    """
-    alike: dict[tuple[int, float], list[int]] = {}
-    for gpu in problem.usable_gpus:
-        alike.setdefault((int(problem.slots[gpu]), float(problem.speed[gpu])), []).append(gpu)
-    pairs = [pair for group in alike.values() for pair in pairwise(group)]
-    model.ordered = pyo.Constraint(
-        pyo.Set(initialize=pairs, dimen=2), rule=lambda m, g, h: m.gpu_load[0, g] >= m.gpu_load[0, h]
     )
 
 
