@@ -7,18 +7,31 @@ Paid GPUs are those in use, or whole domains where idle GPUs are paid. Symbols: 
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
 
-from formulations.blocks.packing import PackingGraph, add_fragments_covered, add_packing, packing_graph, patterns_of
+from formulations.blocks.packing import (
+    PackingGraph,
+    add_fragments_covered,
+    add_packing,
+    flow_of,
+    packing_graph,
+    patterns_of,
+    without_surplus,
+)
 from formulations.blocks.serving import add_capacity, add_demand_met, add_replicas, add_requests, used_gpus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planner.costs.tables import CostTables
 
 _PRESENT = 1e-7
+_WHOLE = 1e-6  # a load this little above a whole number of replicas is rounding of the solver
 
 
 @dataclass(frozen=True)
@@ -33,11 +46,14 @@ class FleetChoice:
         (candidate, class) -> requests/s.
     patterns
         pool -> fragment sizes [GPUs] of each domain that holds fragments.
+    cost_usd
+        The program's own cost of the choice.
     """
 
     replicas: dict[int, int]
     requests_per_s: dict[tuple[int, int], float]
     patterns: dict[int, list[list[int]]]
+    cost_usd: float
 
 
 class FleetProgram:
@@ -61,7 +77,7 @@ class FleetProgram:
         return range(len(self.tables.pool_names))
 
     def _add_domains(self) -> None:
-        """Pools whose domains matter get an arc flow: ``model.packing[pool]``, and domains used <= domains there are."""
+        """Pools whose domains matter get an arc flow, ``model.packing[pool]``; domains used <= domains there are."""
         tables, model = self.tables, self.model
         packed = [h for h in self._pools if tables.domains[h] is not None or tables.pays_idle_gpus[h]]
         model.packing = pyo.Block(packed)
@@ -107,22 +123,35 @@ class FleetProgram:
         self.model.least = pyo.Objective(expr=expr, sense=pyo.minimize)
 
     def extract(self) -> FleetChoice:
-        """Read the values held by the Pyomo variables."""
-        model = self.model
-        replicas = {c: round(pyo.value(var)) for c, var in model.replicas.items() if pyo.value(var) > 0.5}
-        requests = {
-            key: float(pyo.value(var))
-            for key, var in model.requests.items()
-            if key[0] in replicas and pyo.value(var) > _PRESENT
-        }
-        patterns = {pool: self._patterns(pool) for pool in self.graphs}
-        return FleetChoice(replicas, requests, patterns)
+        """Read the solution that the Pyomo variables hold, and drop from both what it holds in vain.
 
-    def _patterns(self, pool: int) -> list[list[int]]:
-        block = self.model.packing[pool]
+        A search that stops early may keep replicas without requests and domains without replicas.
+        """
+        model, rates = self.model, self.tables.requests_per_s
+        requests = {key: float(pyo.value(var)) for key, var in model.requests.items() if pyo.value(var) > _PRESENT}
+        load = dict.fromkeys(model.replicas, 0.0)
+        for (c, d), taken in requests.items():
+            load[c] += taken / float(rates[c, d])
+        for c, var in model.replicas.items():
+            var.set_value(min(round(pyo.value(var)), math.ceil(load[c] - _WHOLE)))
+        replicas = {c: round(pyo.value(var)) for c, var in model.replicas.items() if pyo.value(var) > 0.5}
+        patterns = {pool: self._settle_domains(pool, replicas) for pool in self.graphs}
+        kept = {key: taken for key, taken in requests.items() if key[0] in replicas}
+        return FleetChoice(replicas, kept, patterns, float(pyo.value(model.cost_usd)))
+
+    def _settle_domains(self, pool: int, replicas: Mapping[int, int]) -> list[list[int]]:
+        block, graph = self.model.packing[pool], self.graphs[pool]
         items = {arc: round(pyo.value(var)) for arc, var in block.item.items()}
         idle = {arc: round(pyo.value(var)) for arc, var in block.idle.items()}
-        return patterns_of(self.graphs[pool], items, idle)
+        needed: Counter[int] = Counter()
+        for c, count in replicas.items():
+            if self.tables.candidates[c].pool == pool:
+                needed[self.tables.candidates[c].fragment_gpus] += count
+        patterns = without_surplus(patterns_of(graph, items, idle), needed)
+        items, idle = flow_of(graph, patterns)
+        block.item.set_values(items)
+        block.idle.set_values(idle)
+        return patterns
 
 
 def build(tables: CostTables) -> FleetProgram:

@@ -102,5 +102,33 @@ def patterns_of(graph: PackingGraph, item_flow: Mapping[Arc, int], idle_flow: Ma
     return domains
 
 
+def without_surplus(patterns: Sequence[Sequence[int]], needed: Mapping[int, int]) -> list[list[int]]:
+    """Drop fragments beyond ``needed`` (size -> number), and the domains that are then empty."""
+    left = dict(needed)
+    kept: list[list[int]] = []
+    for pattern in patterns:
+        sizes = []
+        for size in pattern:
+            if left.get(size, 0):
+                left[size] -= 1
+                sizes.append(size)
+        if sizes:
+            kept.append(sizes)
+    return kept
+
+
+def flow_of(graph: PackingGraph, patterns: Iterable[Sequence[int]]) -> tuple[dict[Arc, int], dict[Arc, int]]:
+    """Flow [arc] of items and of idle GPUs that patterns make, the reverse of ``patterns_of``."""
+    items, idle = dict.fromkeys(graph.item_arcs, 0), dict.fromkeys(graph.idle_arcs, 0)
+    for pattern in patterns:
+        node = 0
+        for size in sorted(pattern, reverse=True):
+            items[node, node + size] += 1
+            node += size
+        if node < graph.capacity:
+            idle[node, graph.capacity] += 1
+    return items, idle
+
+
 def _next(keys: Sequence[tuple[str, Arc]], left: Mapping[tuple[str, Arc], int]) -> tuple[str, Arc]:
     return next(key for key in keys if left[key])

@@ -119,46 +119,48 @@ def solve_serving(
     options = options or SolveOptions()
     search = _Search(instance, options, progress, ImbalanceBook(instance, options.seed, strategy))
     tables = build_tables(instance, search.book.optimistic)
-    missing = reasons_without_candidates(instance, tables)
-    if missing:
-        raise NoPlanFound(missing)
-    program = fleet.build(tables)
+    program = _program(instance, tables)
     bounding = search.run(program, "bound", search.left())
     if not bounding.has_point:
         raise NoPlanFound(reasons_without_plan(instance, tables, program, bounding))
     return _refine(search, tables, program, bounding)
 
 
+def _program(instance: Instance, tables: CostTables) -> fleet.FleetProgram:
+    """Build the program, once every class has candidates: achieved placements may leave one without."""
+    missing = reasons_without_candidates(instance, tables)
+    if missing:
+        raise NoPlanFound(missing)
+    return fleet.build(tables)
+
+
 def _refine(search: _Search, tables: CostTables, program: fleet.FleetProgram, bounding: SolveResult) -> ServingAnswer:
     """Place what is chosen and solve again, until everything chosen is placed."""
     result, rounds = bounding, 1
     while True:
-        cost = float(result.objective or 0.0)
-        choice = _fewest_gpus(search, program, cost, result)
+        choice = _fewest_gpus(search, program, result)
         keys = placement_keys(tables, choice)
         unplaced = keys - search.book.placements.keys()
         if not unplaced:
-            return _judged(search, tables, choice, cost, bounding, result, rounds)
+            return _judged(search, tables, choice, bounding, result, rounds)
         for key in sorted(unplaced):
             search.book.place(key)
         tables = build_tables(search.instance, search.book.current)
         if rounds >= _MOST_ROUNDS or result.stop_reason in _INTERRUPTED:
             tables = only_placed(tables, search.book)
-        program = fleet.build(tables)
+        program = _program(search.instance, tables)
         result = search.run(program, f"round {rounds}", search.left())
         rounds += 1
         if not result.has_point:
             raise NoPlanFound(reasons_without_plan(search.instance, tables, program, result))
 
 
-def _fewest_gpus(
-    search: _Search, program: fleet.FleetProgram, cost_usd: float, first: SolveResult
-) -> fleet.FleetChoice:
-    """Among plans of the same cost take one with the fewest GPUs; the first one if the second solve finds none."""
+def _fewest_gpus(search: _Search, program: fleet.FleetProgram, first: SolveResult) -> fleet.FleetChoice:
+    """Among plans that cost no more take one with the fewest GPUs; the first one if the second solve finds none."""
     choice = program.extract()
     if first.stop_reason is StopReason.interrupted:
         return choice
-    program.prefer_fewest_gpus(cost_usd * (1 + 1e-9))
+    program.prefer_fewest_gpus(choice.cost_usd * (1 + 1e-9))
     second = search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE))
     return program.extract() if second.has_point else choice
 
@@ -181,18 +183,21 @@ def _judged(
     search: _Search,
     tables: CostTables,
     choice: fleet.FleetChoice,
-    cost_usd: float,
     bounding: SolveResult,
     result: SolveResult,
     rounds: int,
 ) -> ServingAnswer:
     plan = assemble(search.instance, tables, choice, search.book)
     evaluation = evaluate(search.instance, plan)
-    difference = abs(evaluation.cost_usd - cost_usd) / max(abs(evaluation.cost_usd), 1e-12)
+    difference = abs(evaluation.cost_usd - choice.cost_usd) / max(abs(evaluation.cost_usd), 1e-12)
     if evaluation.violations or difference > AGREEMENT:
         raise SolverError(
-            f"the judge disagrees with the program: its cost {evaluation.cost_usd:.9g} against {cost_usd:.9g}; "
+            f"the judge disagrees with the program: its cost {evaluation.cost_usd:.9g} against {choice.cost_usd:.9g}; "
             + ("; ".join(evaluation.violations) or "no limit broken")
+        )
+    if bounding.bound > evaluation.cost_usd * (1 + AGREEMENT):
+        raise SolverError(
+            f"the bound {bounding.bound:.9g} exceeds the cost {evaluation.cost_usd:.9g} of a plan that holds"
         )
     # rounding of the dual bound may pass the cost by a hair
     bound = min(bounding.bound, evaluation.cost_usd)
