@@ -100,7 +100,9 @@ def _layouts_of_size(
             if gpus % (pipeline * tensor) or pipeline > model.layers or model.attention.heads % tensor:
                 continue
             stage = gpus // pipeline
-            if tensor > gpus_per_domain or (pipeline > 1 and not _stages_align(stage, gpus_per_domain)):
+            if tensor > gpus_per_domain or (gpus > gpus_per_domain and gpus_per_domain % tensor):
+                continue
+            if pipeline > 1 and not _stages_align(stage, gpus_per_domain):
                 continue
             for experts, slots in _expert_layouts(model, search, stage, tensor):
                 yield tensor, stage // tensor, pipeline, experts, slots

@@ -61,6 +61,7 @@ def evaluate(instance: Instance, plan: Plan) -> Evaluation:
             report = report_deployment(bench)
             result.deployments.append(report)
             result.violations += report.violations
+    result.violations += _name_problems(plan)
     result.violations += _demand_problems(instance, plan)
     result.violations += _domain_problems(instance, plan)
     _price(instance, plan, result)
@@ -88,6 +89,8 @@ def _shape_problems(instance: Instance, plan: Plan, deployment: Deployment, pool
         (deployment.phase == "decode" or deployment.prefill_requests > 0, "prefills without a batch"),
     ]
     problems = [f"{name}: {text}" for holds, text in checks if not holds]
+    if deployment.pool in pools and not _links_hold(deployment, pools[deployment.pool].gpus_per_domain):
+        problems.append(f"{name}: a tensor group or a pipeline stage straddles a domain")
     if problems or model.moe_layers == 0:
         return problems
     if model.expert_intermediate_size % (deployment.stage_gpus // deployment.expert_parallel):
@@ -95,6 +98,20 @@ def _shape_problems(instance: Instance, plan: Plan, deployment: Deployment, pool
     if deployment.map_key not in plan.expert_maps:
         return [f"{name}: no expert map {deployment.map_key}"]
     return map_problems(plan.expert_maps[deployment.map_key], deployment, instance.expert_load)
+
+
+def _links_hold(deployment: Deployment, gpus_per_domain: int) -> bool:
+    """Whether tensor groups and stages lie inside domains: their times are those of the scale-up links."""
+    stage, replica = deployment.stage_gpus, deployment.gpus
+    grouped = replica <= gpus_per_domain or gpus_per_domain % deployment.tensor_parallel == 0
+    aligned = gpus_per_domain % stage == 0 or stage % gpus_per_domain == 0
+    return grouped and deployment.tensor_parallel <= gpus_per_domain and (aligned or deployment.pipeline_parallel == 1)
+
+
+def _name_problems(plan: Plan) -> list[str]:
+    """Names tell deployments apart in the domains, so one name for two would let one piece count twice."""
+    counts = Counter(deployment.name for deployment in plan.deployments)
+    return [f"{name}: {count} deployments have this name" for name, count in counts.items() if count > 1]
 
 
 def _demand_problems(instance: Instance, plan: Plan) -> list[str]:
@@ -113,7 +130,7 @@ def _demand_problems(instance: Instance, plan: Plan) -> list[str]:
 
 def _domain_problems(instance: Instance, plan: Plan) -> list[str]:
     problems = []
-    placed: Counter[tuple[str, int]] = Counter()
+    placed: Counter[tuple[str, str, int]] = Counter()
     pools = {pool.name: pool for pool in instance.pools}
     for use in plan.domains:
         if use.pool not in pools:
@@ -123,7 +140,7 @@ def _domain_problems(instance: Instance, plan: Plan) -> list[str]:
         if held > pools[use.pool].gpus_per_domain:
             problems.append(f"{use.pool}: a domain of {pools[use.pool].gpus_per_domain} GPUs holds {held}")
         for content in use.holds:
-            placed[content.deployment, content.gpus] += use.domains
+            placed[use.pool, content.deployment, content.gpus] += use.domains
     for name, pool in pools.items():
         used = sum(use.domains for use in plan.domains if use.pool == name)
         if pool.domains is not None and used > pool.domains:
@@ -134,14 +151,15 @@ def _domain_problems(instance: Instance, plan: Plan) -> list[str]:
     return problems
 
 
-def _pieces_problems(deployment: Deployment, gpus_per_domain: int, placed: Counter[tuple[str, int]]) -> list[str]:
-    """Each replica needs its whole domains and its fragment."""
+def _pieces_problems(deployment: Deployment, gpus_per_domain: int, placed: Counter[tuple[str, str, int]]) -> list[str]:
+    """Each replica needs its whole domains and its fragment, in its own pool."""
     whole, fragment = divmod(deployment.gpus, gpus_per_domain)
     needed = {gpus_per_domain: whole * deployment.replicas, fragment: deployment.replicas}
+    there = {size: placed[deployment.pool, deployment.name, size] for size in needed if size}
     return [
-        f"{deployment.name}: {placed[deployment.name, size]} of {count} pieces of {size} GPUs are placed"
-        for size, count in needed.items()
-        if size and placed[deployment.name, size] != count
+        f"{deployment.name}: {count} of {needed[size]} pieces of {size} GPUs are placed"
+        for size, count in there.items()
+        if count != needed[size]
     ]
 
 
