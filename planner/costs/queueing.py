@@ -1,8 +1,10 @@
 """How busy a replica may be before a percentile of waiting breaks its limit.
 
 Waiting behind prompts of one length is the M/D/1 queue; its tail is taken as exponential with the exact mean,
-P(W > t) = u exp(-2 (1-u) t / s), which a test checks against simulation. Prompts of several lengths use the longest
-one as s, which is on the safe side of the Pollaczek-Khinchine mean.
+P(W > t) = u exp(-2 (1-u) t / s), which is heavier than the true one beyond t = s. Below, where the true one is heavier,
+the exact P(W <= t) = (1-u) exp(u t / s) holds (Erlang 1909). A test checks both against simulation. Prompts of several
+lengths use the longest one as s, which is on the safe side of the Pollaczek-Khinchine mean. From the 90th percentile on
+no percentile is below the simulated one by more than its noise.
 """
 
 from __future__ import annotations
@@ -17,11 +19,17 @@ _BISECTIONS = 60
 
 
 def waiting_percentile_s(utilisation: Number, service_s: Number, percentile: float) -> Number:
-    """Percentile of the waiting time [s] at ``utilisation`` u < 1: s / (2 (1-u)) ln(u / (1-p)), at least 0."""
+    """Percentile p of the waiting time [s] at ``utilisation`` u < 1, at least 0.
+
+    The larger of s / (2 (1-u)) ln(u / (1-p)) and, up to one service time s, s ln(p / (1-u)) / u.
+    """
     utilisation = np.asarray(utilisation, dtype=np.float64)
     ratio = np.maximum(utilisation / (1.0 - percentile), 1.0)
     with np.errstate(divide="ignore"):
-        return np.where(ratio > 1.0, service_s / (2.0 * (1.0 - utilisation)) * np.log(ratio), 0.0)
+        idle = 1.0 - utilisation
+        tail = np.where(ratio > 1.0, service_s / (2.0 * idle) * np.log(ratio), 0.0)
+        early = np.minimum(np.log(percentile / idle) / np.maximum(utilisation, 1e-12), 1.0) * service_s
+    return np.where(ratio > 1.0, np.maximum(tail, early), 0.0)
 
 
 def highest_utilisation(budget_s: Number, service_s: Number, percentile: float, ceiling: float) -> Number:
@@ -41,9 +49,10 @@ def highest_utilisation(budget_s: Number, service_s: Number, percentile: float, 
 
 
 def staffed_sequences(places: Number, percentile: float) -> Number:
-    """Mean number of sequences m that ``places`` can carry so that a place is free at ``percentile``.
+    """Mean number of sequences m at which at most ``places`` are in service at ``percentile``.
 
-    Sequences in service of an unlimited server are Poisson: m + z sqrt(m) = places (square-root staffing).
+    Sequences in service of an unlimited server are Poisson: m + z sqrt(m) = places (square-root staffing), right to
+    0.2 % of probability from four places on at percentiles of 90 to 99 %, and never above ``places``.
     """
     z = max(NormalDist().inv_cdf(percentile), 0.0)
     root = (-z + np.sqrt(z * z + 4.0 * np.asarray(places, dtype=np.float64))) / 2.0
