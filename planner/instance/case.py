@@ -72,10 +72,10 @@ class SearchSpec(Frozen):
     """The choices that the program is offered. The bound is a bound over these."""
 
     deployment_gpus: tuple[int, ...] = Field(min_length=1)
-    tensor_parallel: tuple[int, ...] = (1, 2, 4, 8)
-    pipeline_parallel: tuple[int, ...] = (1,)
-    extra_slots_per_gpu: tuple[int, ...] = (0, 1, 2)
-    prefill_requests_per_rank: tuple[int, ...] = (1, 2, 4, 8)
+    tensor_parallel: tuple[int, ...] = Field(default=(1, 2, 4, 8), min_length=1)
+    pipeline_parallel: tuple[int, ...] = Field(default=(1,), min_length=1)
+    extra_slots_per_gpu: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    prefill_requests_per_rank: tuple[int, ...] = Field(default=(1, 2, 4, 8), min_length=1)
     phases: tuple[Phase, ...] = ("prefill", "decode", "both")
     largest_decode_batch: int = Field(default=4096, ge=1, description="Sequences per attention rank.")
 
@@ -86,6 +86,8 @@ class SearchSpec(Frozen):
                 raise ValueError(f"{key} holds a value below 1")
         if min(self.extra_slots_per_gpu) < 0:
             raise ValueError("extra_slots_per_gpu holds a negative value")
+        if "both" not in self.phases and not {"prefill", "decode"} <= set(self.phases):
+            raise ValueError("phases must offer both, or prefill and decode")
         return self
 
 

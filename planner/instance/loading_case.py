@@ -10,7 +10,7 @@ from planner.errors import InstanceError, Problem
 from planner.instance import library, overrides
 from planner.instance.calibration import Calibration
 from planner.instance.case import CaseSpec, PoolSpec
-from planner.instance.expert_load import generate, normalised
+from planner.instance.expert_load import generate, recorded
 from planner.instance.hardware import Accelerator
 from planner.instance.instance import Instance, Pool
 from planner.instance.loading import load_accelerator, load_model, read_toml, validate
@@ -133,16 +133,8 @@ def _expert_load(
         spec = case.expert_load
         text = "uniform" if spec is None else f"generated, seed {spec.seed}, sigma {spec.sigma}: {spec.source}"
         return generate(spec, model), text
-    rows = loads[loads.sum(axis=1) > 0]
-    if rows.shape != (model.moe_layers, model.routed_experts):
-        problems.append(
-            Problem(
-                note or "--loads",
-                "",
-                f"{rows.shape[0]} layers with load x {rows.shape[1]} experts, but {model.name} has {model.moe_layers} "
-                f"MoE layers x {model.routed_experts} experts",
-                "give the loads of this model",
-            )
-        )
+    try:
+        return recorded(loads, model, note or "--loads"), note
+    except InstanceError as error:
+        problems.extend(error.problems)
         return np.zeros((0, 0)), note
-    return normalised(rows), note
