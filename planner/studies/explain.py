@@ -43,10 +43,13 @@ def _reason(instance: Instance, demand: DemandClass, phase: str) -> str:
     lifted = demand.model_copy(update={"tpot_s": None, "ttft_s": None})
     if not _servable(instance, lifted, phase):
         return f"{demand.name}: {phase} does not fit even without latency limits: the KV of one request is too large"
-    tight = "tpot_s" if phase == "decode" else "ttft_s"
+    limits = [key for key in ("ttft_s", "tpot_s") if getattr(demand, key) is not None]
+    alone = [key for key in limits if _servable(instance, demand.model_copy(update={key: None}), phase)]
+    tight = alone or limits
+    values = " and ".join(f"{key} = {getattr(demand, key)} s" for key in tight)
     return (
-        f"{demand.name}: no deployment meets {tight} = {getattr(demand, tight)} s in {phase}; "
-        f"it can be served without that limit"
+        f"{demand.name}: no deployment meets {values} in {phase}; it can be served without "
+        f"{'both of them' if not alone else 'one of them' if len(alone) > 1 else 'that limit'}"
     )
 
 

@@ -16,6 +16,7 @@ from planner.errors import NoPlanFound
 from planner.solve.highs import solve_lp_relaxation, solve_pyomo
 from planner.solve.matrix import compile_pyomo
 from planner.solve.options import SolveOptions
+from planner.solve.result import PlanStatus
 from planner.studies.imbalance import ImbalanceBook
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def _value(instance: Instance, seconds: float) -> _Value:
     relaxed = solve_lp_relaxation(compile_pyomo(program.model).matrix)
     if relaxed.objective is None:
         raise NoPlanFound(["the changed case has no plan"])
-    return _Value(exact.objective, relaxed.objective)
+    proven = exact.objective if exact.status is PlanStatus.optimal else None
+    return _Value(proven, relaxed.objective)
 
 
 def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:
