@@ -54,7 +54,9 @@ def largest_load_lower_bound(
     if quality == "tight" and equal and slots[0] > 1:
         from planner.strategies.kernels.companion import companion_bound
 
-        bound = np.maximum(bound, companion_bound(tokens, gpus, int(slots[0]), bound * pace[0]) / pace[0])
+        bound = np.maximum(
+            bound, companion_bound(np.array(tokens, order="C"), gpus, int(slots[0]), bound * pace[0]) / pace[0]
+        )
     return np.asarray(bound * (1.0 - ROUNDING))
 
 

@@ -18,7 +18,7 @@ class Contiguous:
 
     name = "contiguous"
 
-    def supports(self, request: PlacementRequest) -> str | None:  # noqa: ARG002 - the interface of all strategies
+    def supports(self, request: PlacementRequest) -> str | None:
         """Every request is supported."""
         return None
 

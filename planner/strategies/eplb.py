@@ -53,7 +53,7 @@ def place_node(weight: Float32Array, slots: int, gpus: int) -> IntArray:
     """Local expert of each slot of one node, shape [slots]."""
     expert = replicate(weight, slots)
     share = weight / np.bincount(expert, minlength=len(weight)).astype(np.float32)
-    return expert[pack_equally(share[expert], gpus).ravel()]
+    return expert[pack_equally(share[expert].astype(np.float32), gpus).ravel()]
 
 
 def place_layer(weight: Float32Array, slots: int, groups: int, nodes: int, gpus: int) -> IntArray:
@@ -88,7 +88,7 @@ class Eplb:
         """Place every layer as EPLB does."""
         start = time.perf_counter()
         placed = np.tile(identity_row(request), (request.layers, 1))
-        weight = np.asarray(request.load, dtype=float).sum(axis=0).astype(np.float32)
+        weight: Float32Array = np.asarray(request.load, dtype=float).sum(axis=0).astype(np.float32)
         for layer in np.flatnonzero(~request.dense_layers):
             placed[layer] = place_layer(
                 weight[layer], placed.shape[1], request.router_groups, request.nodes, request.gpus

@@ -16,7 +16,7 @@ from planner.strategies import bounds
 from planner.strategies.result import PlacementResult, assess, identity_row
 
 if TYPE_CHECKING:
-    from planner.strategies.kernels.packing import Int32
+    from planner.strategies.kernels.packing import Int64
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
 
 COPY_MOVES = 300
@@ -32,8 +32,8 @@ COUNT_HEAT = 0.05
 SCENARIO_MOVES_PER_SLOT = 350
 SCENARIO_HEAT = 0.01
 ENERGY_DOUBLINGS = 5
-"""Energy exponent 32. Six DeepSeek-V3 workloads, balance on all six / on one left out, 32 GPUs: exponent 16 0.980 / 0.9285,
-32 0.981 / 0.927, 64 0.982 / 0.927; 72 GPUs: 0.920 / 0.841, 0.930 / 0.845, 0.935 / 0.845."""
+"""Energy exponent 32. Six DeepSeek-V3 workloads, balance on all six / on one left out, 32 GPUs: exponent 16
+0.980 / 0.9285, 32 0.981 / 0.927, 64 0.982 / 0.927; 72 GPUs: 0.920 / 0.841, 0.930 / 0.845, 0.935 / 0.845."""
 NEAREST_MOVES_PER_SLOT = 120
 """Moves under nearest dispatch with one scenario, where most moves change the split of two experts."""
 
@@ -43,7 +43,7 @@ class LocalSearch:
 
     name = "local_search"
 
-    def supports(self, request: PlacementRequest) -> str | None:  # noqa: ARG002 - the interface of all strategies
+    def supports(self, request: PlacementRequest) -> str | None:
         """Every request is supported."""
         return None
 
@@ -57,9 +57,7 @@ class LocalSearch:
             search.improve_all(None if request.time_limit_s is None else start + request.time_limit_s)
         except KeyboardInterrupt:
             interrupted = True
-        return assess(
-            request, search.map_rows(), time.perf_counter() - start, self.name, interrupted=interrupted
-        )
+        return assess(request, search.map_rows(), time.perf_counter() - start, self.name, interrupted=interrupted)
 
 
 class _Search:
@@ -70,11 +68,11 @@ class _Search:
 
         self.request = request
         self.pace = request.relative_speed
-        self.slots = np.ascontiguousarray(request.slots)
+        self.slots = np.array(request.slots)  # a copy: numba compiles read-only arrays anew
         self.layers = np.flatnonzero(~request.dense_layers)
-        self.weight = _unit_mean_load(request)
+        self.weight = request.unit_mean_load
         self.target = _target(request)
-        self.placed: dict[int, Int32] = {}
+        self.placed: dict[int, Int64] = {}
         uniform = request.equal_slots is not None and request.equal_speed
         self.two_slots = uniform and request.equal_slots == 2
         self.failures = REPARTITION_FAILURES.get(request.slot_width, 0) if uniform else 0
@@ -86,22 +84,22 @@ class _Search:
         from planner.strategies.kernels import packing
 
         active = int((self.slots > 0).sum())
-        for layer in self.layers:
+        for layer in self.layers.tolist():
             mean = self.mean_weight(layer)
             count = packing.greedy_counts(mean, int(self.slots.sum()), active)
             share = mean / count
             assign = packing.pack_longest_first(share, count, self.slots, self.pace)
             packing.separate_copies(assign, share, packing.loads_of(assign, share, self.pace), self.pace)
-            self.placed[int(layer)] = assign
+            self.placed[layer] = assign
 
     def improve_all(self, deadline: float | None) -> None:
         """Improve the layers, worst first; the map of a layer changes only once its search has ended."""
-        excess = [self.largest(layer) - self.target[layer] for layer in self.layers]
-        for layer in self.layers[np.argsort(-np.array(excess), kind="stable")]:
+        excess = [self.largest(layer) - self.target[layer] for layer in self.layers.tolist()]
+        for layer in self.layers[np.argsort(-np.array(excess), kind="stable")].tolist():
             if deadline is not None and time.perf_counter() > deadline:
                 return
-            single = self.improve_mean(int(layer))
-            self.placed[int(layer)] = self.anneal(int(layer), single) if self.annealed else single
+            single = self.improve_mean(layer)
+            self.placed[layer] = self.anneal(layer, single) if self.annealed else single
 
     def mean_weight(self, layer: int) -> FloatArray:
         """Mean over scenarios of the load, scaled to a mean GPU load of 1, shape [expert]."""
@@ -111,11 +109,11 @@ class _Search:
         """Largest GPU load of a layer under the mean load and the even split, over the mean GPU load."""
         from planner.strategies.kernels import packing
 
-        assign, mean = self.placed[int(layer)], self.mean_weight(int(layer))
+        assign, mean = self.placed[layer], self.mean_weight(layer)
         count = np.bincount(assign[assign >= 0], minlength=len(mean))
         return float(packing.loads_of(assign, mean / count, self.pace).max())
 
-    def improve_mean(self, layer: int) -> Int32:
+    def improve_mean(self, layer: int) -> Int64:
         """Search under the mean load and the even split, from the packing of the layer."""
         from planner.strategies.kernels import packing, pairing, replicas
         from planner.strategies.kernels.compiled import random_state
@@ -125,9 +123,7 @@ class _Search:
         random = random_state(self.request.seed, layer)
         if not self.two_slots:
             moves = 0 if self.annealed else COPY_MOVES
-            replicas.improve(
-                weight, assign, count, self.pace, self.table, target, moves, self.failures, random
-            )
+            replicas.improve(weight, assign, count, self.pace, self.table, target, moves, self.failures, random)
             return assign
         gpus = self.request.gpus
         pairing.search_counts(weight, count, gpus, target, COUNT_MOVES_PER_SLOT * 2 * gpus, COUNT_HEAT, random)
@@ -138,7 +134,7 @@ class _Search:
         packing.descend(paired, share, load, self.pace, target)
         return paired
 
-    def anneal(self, layer: int, start: Int32) -> Int32:
+    def anneal(self, layer: int, start: Int64) -> Int64:
         """Search under the scenario energy from ``start``."""
         from planner.strategies.kernels import scenarios
         from planner.strategies.kernels.compiled import random_state
@@ -171,15 +167,8 @@ class _Search:
         return rows
 
 
-def _unit_mean_load(request: PlacementRequest) -> FloatArray:
-    """Load over the mean load of a GPU of speed 1 in its scenario and layer, shape [scenario, layer, expert]."""
-    load = np.asarray(request.load, dtype=float)
-    mean = load.sum(axis=2, keepdims=True) / request.relative_speed.sum()
-    return np.asarray(load / np.where(mean > 0, mean, 1.0))
-
-
 def _target(request: PlacementRequest) -> FloatArray:
     """Largest load over mean load of each layer that is good enough: the bound over 1 - gap, shape [layer]."""
-    mean = _unit_mean_load(request).mean(axis=0)
+    mean = request.unit_mean_load.mean(axis=0)
     bound = bounds.largest_load_lower_bound(mean, request.gpus, request.slots, request.speed)
     return np.asarray(bound / (1.0 - request.gap))

@@ -14,6 +14,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Dispatch = Literal["even", "nearest"]
 
+DEFAULT_GAP = 1e-4
+"""A layer this close to its bound is not searched further."""
+
 
 @dataclass(frozen=True, eq=False)
 class PlacementRequest:
@@ -61,7 +64,7 @@ class PlacementRequest:
     time_limit_s: float | None = None
     speed: FloatArray | None = None
     dispatch: Dispatch = "even"
-    gap: float = 1e-4
+    gap: float = DEFAULT_GAP
 
     def __post_init__(self) -> None:
         problems = [*self._load_problems(), *self._layout_problems()]
@@ -135,14 +138,20 @@ class PlacementRequest:
     @property
     def dense_layers(self) -> npt.NDArray[np.bool_]:
         """Which layers carry no expert load in any scenario, shape [layer]."""
-        dense: npt.NDArray[np.bool_] = ~(np.asarray(self.load) > 0).any(axis=(0, 2))
-        return dense
+        return np.asarray(~(np.asarray(self.load) > 0).any(axis=(0, 2)))
 
     @property
     def relative_speed(self) -> FloatArray:
         """Speed of each GPU, 0 where it has no slot, shape [gpu]."""
         speed = np.ones(self.gpus) if self.speed is None else np.asarray(self.speed, dtype=float)
         return np.where(self.slots > 0, speed, 0.0)
+
+    @property
+    def unit_mean_load(self) -> FloatArray:
+        """Load over the mean load of a GPU of speed 1 in its scenario and layer, shape [scenario, layer, expert]."""
+        load = np.asarray(self.load, dtype=float)
+        mean = load.sum(axis=2, keepdims=True) / self.relative_speed.sum()
+        return np.asarray(load / np.where(mean > 0, mean, 1.0))
 
     @property
     def equal_speed(self) -> bool:

@@ -30,7 +30,7 @@ class RoundRobin:
 
     name = "round_robin"
 
-    def supports(self, request: PlacementRequest) -> str | None:  # noqa: ARG002 - the interface of all strategies
+    def supports(self, request: PlacementRequest) -> str | None:
         """Every request is supported."""
         return None
 

@@ -1,9 +1,9 @@
 """The companion bound: a GPU with a large copy needs small copies beside it, and both cost slots.
 
 Suppose no GPU carries more than T. A GPU with a copy above t >= T/2 has S - 1 other slots, and for every j = 1 .. S - 1
-at least S - j of them hold at most (T - t) / j, because j larger ones would not fit. No two copies above T/2 share a GPU,
-so the copies of at most (T - t) / j, empty slots included, number at least S - j times the copies above t. With n_e
-copies of expert e that reads
+at least S - j of them hold at most (T - t) / j, because j larger ones would not fit. No two copies above T/2 share a
+GPU, so the copies of at most (T - t) / j, empty slots included, number at least S - j times the copies above t. With
+n_e copies of expert e that reads
 
     sum_e n_e (1 + (S - j) [w_e / n_e > t] - [w_e / n_e <= (T - t) / j]) <= P,
 
@@ -14,10 +14,14 @@ reaches T. Valid for the even split on equal GPUs with equal slots.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from planner.strategies.kernels.compiled import compiled
-from planner.strategies.kernels.packing import Float
+
+if TYPE_CHECKING:
+    from planner.strategies.kernels.packing import Float
 
 BISECTIONS = 14
 THRESHOLDS = 48

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from planner.strategies.kernels.compiled import compiled
 
 Float = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 IMPROVEMENT = 1e-12
@@ -17,7 +16,7 @@ IMPROVEMENT = 1e-12
 
 @compiled
 def greedy_counts(weight: Float, total_slots: int, gpus: int) -> Int64:
-    """Copies of each expert, shape [expert]: every further slot to the most load per copy, at most one copy a GPU."""
+    """Count the copies, shape [expert]: each further slot to the most load per copy, at most one copy a GPU."""
     count = np.ones(len(weight), dtype=np.int64)
     for _ in range(total_slots - len(weight)):
         best, best_share, best_full = 0, -1.0, True
@@ -31,16 +30,16 @@ def greedy_counts(weight: Float, total_slots: int, gpus: int) -> Int64:
 
 
 @compiled
-def holds(assign: Int32, gpu: int, expert: int) -> bool:
+def holds(assign: Int64, gpu: int, expert: int) -> bool:
     """Whether a GPU has a copy of an expert."""
-    for slot in range(assign.shape[1]):
+    for slot in range(assign.shape[1]):  # noqa: SIM110 - numba compiles no any() over a generator
         if assign[gpu, slot] == expert:
             return True
     return False
 
 
 @compiled
-def loads_of(assign: Int32, share: Float, pace: Float) -> Float:
+def loads_of(assign: Int64, share: Float, pace: Float) -> Float:
     """Load of each GPU over its speed, shape [gpu]."""
     load = np.zeros(len(assign))
     for gpu in range(len(assign)):
@@ -53,10 +52,10 @@ def loads_of(assign: Int32, share: Float, pace: Float) -> Float:
 
 
 @compiled
-def pack_longest_first(share: Float, count: Int64, slots: Int64, pace: Float) -> Int32:
+def pack_longest_first(share: Float, count: Int64, slots: Int64, pace: Float) -> Int64:
     """Put the copies, largest first, on the GPU that stays least loaded, without doubling where that can be helped."""
     gpus = len(slots)
-    assign = np.full((gpus, np.max(slots)), -1, dtype=np.int32)
+    assign = np.full((gpus, np.max(slots)), -1, dtype=np.int64)
     filled = np.zeros(gpus, dtype=np.int64)
     load = np.zeros(gpus)
     for expert in np.argsort(-share, kind="mergesort"):
@@ -76,13 +75,13 @@ def pack_longest_first(share: Float, count: Int64, slots: Int64, pace: Float) ->
 
 
 @compiled
-def swap_keeps_distinct(assign: Int32, gpu: int, slot: int, other: int, other_slot: int) -> bool:
+def swap_keeps_distinct(assign: Int64, gpu: int, slot: int, other: int, other_slot: int) -> bool:
     """Whether swapping two slots puts no second copy of either expert on a GPU."""
     return not holds(assign, other, assign[gpu, slot]) and not holds(assign, gpu, assign[other, other_slot])
 
 
 @compiled
-def descend(assign: Int32, share: Float, load: Float, pace: Float, target: float) -> None:
+def descend(assign: Int64, share: Float, load: Float, pace: Float, target: float) -> None:
     """Swap a slot of the fullest GPU with the slot that lowers the larger of both loads most, until none does.
 
     Changes ``assign`` and ``load`` in place; stops at ``target``.
@@ -114,7 +113,7 @@ def descend(assign: Int32, share: Float, load: Float, pace: Float, target: float
 
 @compiled
 def swap(
-    assign: Int32, share: Float, load: Float, pace: Float, gpu: int, slot: int, other: int, other_slot: int
+    assign: Int64, share: Float, load: Float, pace: Float, gpu: int, slot: int, other: int, other_slot: int
 ) -> None:
     """Exchange two slots and keep ``load`` in step."""
     moved = share[assign[gpu, slot]] - share[assign[other, other_slot]]
@@ -126,7 +125,7 @@ def swap(
 
 
 @compiled
-def doubled_slot(assign: Int32, gpu: int) -> int:
+def doubled_slot(assign: Int64, gpu: int) -> int:
     """Return the first slot of a GPU whose expert already sits in an earlier slot, or -1."""
     for slot in range(1, assign.shape[1]):
         for earlier in range(slot):
@@ -136,7 +135,7 @@ def doubled_slot(assign: Int32, gpu: int) -> int:
 
 
 @compiled
-def separate_copies(assign: Int32, share: Float, load: Float, pace: Float) -> int:
+def separate_copies(assign: Int64, share: Float, load: Float, pace: Float) -> int:
     """Swap second copies of an expert off their GPU, each where the larger of both loads stays least.
 
     Returns

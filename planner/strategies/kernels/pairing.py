@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from planner.strategies.kernels.compiled import RandomState, compiled, random_below, random_unit
-from planner.strategies.kernels.packing import IMPROVEMENT, Float, Int32, Int64
+from planner.strategies.kernels.packing import IMPROVEMENT, Float, Int64
 
 CANDIDATE_DRAWS = 4
 """Draws of an expert that can give up a copy before the move is abandoned."""
 
 
 @compiled
-def sorted_copies(weight: Float, count: Int64, size: Float, owner: Int32) -> None:
+def sorted_copies(weight: Float, count: Int64, size: Float, owner: Int64) -> None:
     """Fill ``size`` and ``owner``, both [copy], with the copies, largest first."""
     position = 0
     share = weight / count
@@ -29,7 +29,7 @@ def sorted_copies(weight: Float, count: Int64, size: Float, owner: Int32) -> Non
 
 @compiled
 def merged(
-    size: Float, owner: Int32, weight: Float, count: Int64, giver: int, gainer: int, new_size: Float, new_owner: Int32
+    size: Float, owner: Int64, weight: Float, count: Int64, giver: int, gainer: int, new_size: Float, new_owner: Int64
 ) -> None:
     """Fill ``new_size`` and ``new_owner`` with the sorted copies after one copy passes from ``giver`` to ``gainer``."""
     total = len(size)
@@ -86,7 +86,9 @@ def largest_pair(size: Float) -> int:
 
 
 @compiled
-def search_counts(weight: Float, count: Int64, gpus: int, target: float, moves: int, heat: float, state: RandomState) -> float:
+def search_counts(
+    weight: Float, count: Int64, gpus: int, target: float, moves: int, heat: float, state: RandomState
+) -> float:
     """Improve ``count`` in place for two slots on each of ``gpus`` GPUs; return the largest pair sum reached.
 
     A move passes a copy from a random expert that can spare one to an expert of the fullest pair (half the time) or to
@@ -94,7 +96,7 @@ def search_counts(weight: Float, count: Int64, gpus: int, target: float, moves: 
     """
     mean = np.sum(weight) / gpus
     size, new_size = np.zeros(2 * gpus), np.zeros(2 * gpus)
-    owner, new_owner = np.zeros(2 * gpus, dtype=np.int32), np.zeros(2 * gpus, dtype=np.int32)
+    owner, new_owner = np.zeros(2 * gpus, dtype=np.int64), np.zeros(2 * gpus, dtype=np.int64)
     sorted_copies(weight, count, size, owner)
     energy = pair_energy(size, mean, np.inf)
     full = largest_pair(size)
@@ -127,15 +129,15 @@ def search_counts(weight: Float, count: Int64, gpus: int, target: float, moves: 
             best = size[full] + size[-1 - full]
             best_count[:] = count
     count[:] = best_count
-    return best
+    return float(best)
 
 
 @compiled
-def pack_pairs(weight: Float, count: Int64, gpus: int) -> Int32:
+def pack_pairs(weight: Float, count: Int64, gpus: int) -> Int64:
     """Pair the i-th largest copy with the i-th smallest, shape [gpu, 2]."""
-    size, owner = np.zeros(2 * gpus), np.zeros(2 * gpus, dtype=np.int32)
+    size, owner = np.zeros(2 * gpus), np.zeros(2 * gpus, dtype=np.int64)
     sorted_copies(weight, count, size, owner)
-    assign = np.empty((gpus, 2), dtype=np.int32)
+    assign = np.empty((gpus, 2), dtype=np.int64)
     for gpu in range(gpus):
         assign[gpu, 0] = owner[gpu]
         assign[gpu, 1] = owner[-1 - gpu]

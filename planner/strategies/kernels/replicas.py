@@ -11,7 +11,6 @@ from planner.strategies.kernels.compiled import RandomState, compiled, random_be
 from planner.strategies.kernels.packing import (
     IMPROVEMENT,
     Float,
-    Int32,
     Int64,
     descend,
     doubled_slot,
@@ -26,23 +25,25 @@ LARGEST_PARTITIONED = 4
 
 
 def partition_table(slots: int) -> Int8:
-    """List every way to part 3 * slots items in three equal bins, up to bin order: items in bin order, [way, 3 * slots]."""
+    """List the ways to part 3 * slots items in three equal bins, up to order; items bin by bin, [way, 3 * slots]."""
     if not 2 <= slots <= LARGEST_PARTITIONED:
         return np.zeros((0, 3 * max(slots, 1)), dtype=np.int8)
     items = set(range(3 * slots))
-    ways = []
+    ways: list[list[int]] = []
     for first in itertools.combinations(sorted(items - {0}), slots - 1):
         left = sorted(items - {0, *first})
-        for second in itertools.combinations(left[1:], slots - 1):
-            ways.append([0, *first, left[0], *second, *(item for item in left[1:] if item not in second)])
+        ways.extend(
+            [0, *first, left[0], *second, *(item for item in left[1:] if item not in second)]
+            for second in itertools.combinations(left[1:], slots - 1)
+        )
     return np.array(ways, dtype=np.int8)
 
 
 @compiled
 def repartition(
-    assign: Int32, share: Float, load: Float, pace: Float, table: Int8, trio: Int64, expert: Int32, size: Float
+    assign: Int64, share: Float, load: Float, pace: Float, table: Int8, trio: Int64, expert: Int64, size: Float
 ) -> bool:
-    """Share the copies of three GPUs out anew so that the largest of the three loads falls; ``False`` if none is better.
+    """Share the copies of three GPUs out anew so that the largest of their loads falls; ``False`` if no way does.
 
     ``expert`` and ``size`` are scratch, shape [3 * slots].
     """
@@ -76,7 +77,7 @@ def repartition(
 
 
 @compiled
-def _distinct(expert: Int32, table: Int8, way: int, width: int) -> bool:
+def _distinct(expert: Int64, table: Int8, way: int, width: int) -> bool:
     for start in range(0, 3 * width, width):
         for slot in range(start + 1, start + width):
             for earlier in range(start, slot):
@@ -87,14 +88,14 @@ def _distinct(expert: Int32, table: Int8, way: int, width: int) -> bool:
 
 @compiled
 def repartition_fullest(
-    assign: Int32, share: Float, load: Float, pace: Float, table: Int8, target: float, failures: int, state: RandomState
+    assign: Int64, share: Float, load: Float, pace: Float, table: Int8, target: float, failures: int, state: RandomState
 ) -> None:
     """Re-partition the fullest GPU with two random ones until ``failures`` tries in a row bring nothing."""
     gpus, width = assign.shape
     if gpus < 3 or len(table) == 0:
         return
     trio = np.zeros(3, dtype=np.int64)
-    expert = np.zeros(3 * width, dtype=np.int32)
+    expert = np.zeros(3 * width, dtype=np.int64)
     size = np.zeros(3 * width)
     failed = 0
     while failed < failures:
@@ -112,7 +113,7 @@ def repartition_fullest(
 
 
 @compiled
-def move_copy(assign: Int32, count: Int64, weight: Float, pace: Float, limit: float, state: RandomState) -> bool:
+def move_copy(assign: Int64, count: Int64, weight: Float, pace: Float, limit: float, state: RandomState) -> bool:
     """Turn a random spare copy into a copy of an expert on the fullest GPU; ``False`` if the draw does not fit.
 
     A copy is spare if the remaining copies of its expert stay below ``limit``, the largest load to beat.
@@ -136,7 +137,7 @@ def move_copy(assign: Int32, count: Int64, weight: Float, pace: Float, limit: fl
 @compiled
 def improve(
     weight: Float,
-    assign: Int32,
+    assign: Int64,
     count: Int64,
     pace: Float,
     table: Int8,
@@ -174,7 +175,7 @@ def improve(
 
 
 @compiled
-def doubled_copies(assign: Int32) -> int:
+def doubled_copies(assign: Int64) -> int:
     """Count the GPUs that hold two copies of an expert."""
     doubled = 0
     for gpu in range(len(assign)):

@@ -1,19 +1,21 @@
 """Annealing for several load vectors at once and for nearest dispatch.
 
 Energy: sum over scenarios and GPUs of (load / mean)^p, p a power of two. It beats the sum of largest loads on loads the
-search never saw, and every change of one GPU shows in it, which a maximum hides. A copy of expert e in node q carries the fraction
-[e, q] of its tokens; under the even split all GPUs form one node, so that a swap changes no fraction.
+search never saw, and every change of one GPU shows in it, which a maximum hides. A copy of expert e in node q carries
+the fraction [e, q] of its tokens; under the even split all GPUs form one node, so that a swap changes no fraction.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from planner.strategies.kernels.compiled import RandomState, compiled, random_below, random_unit
-from planner.strategies.kernels.packing import Float, Int32, Int64
+
+if TYPE_CHECKING:
+    from planner.strategies.kernels.packing import Float, Int64
 
 REPLICA_SHARE = 0.2
 """Share of the moves that pass a copy to another expert instead of swapping two slots."""
@@ -45,14 +47,14 @@ class Layout(NamedTuple):
 class State(NamedTuple):
     """What the search changes in place."""
 
-    assign: Int32
+    assign: Int64
     """Expert of each slot, shape [gpu, slot]."""
     copies: Int64
     """Shape [expert, node]."""
-    count: Int64
+    owned: Int64
     """Shape [expert]."""
-    holder: Int32
-    """GPUs of an expert's copies, shape [expert, gpu]; the first ``count`` entries are valid."""
+    holder: Int64
+    """GPUs of an expert's copies, shape [expert, gpu]; the first ``owned`` entries are valid."""
     fraction: Float
     """Shape [expert, node]."""
     load: Float
@@ -65,7 +67,9 @@ class Undo(NamedTuple):
     """Scratch that takes a move back."""
 
     touched: Int64
-    """GPUs changed by the move, shape [gpu]."""
+    """GPUs changed by the move, shape [gpu]; the first ``number[0]`` entries are valid."""
+    number: Int64
+    """Shape [1]."""
     mark: npt.NDArray[np.bool_]
     """Shape [gpu]."""
     load: Float
@@ -91,23 +95,22 @@ def refresh_fraction(state: State, layout: Layout, expert: int) -> None:
                 near += state.copies[expert, other]
         for other in range(nodes):
             if state.copies[expert, other] > 0 and (near == 0 or layout.rack[other] == layout.rack[node]):
-                state.fraction[expert, other] += layout.source[node] / (near if near > 0 else state.count[expert])
+                state.fraction[expert, other] += layout.source[node] / (near if near > 0 else state.owned[expert])
 
 
 @compiled
-def add_expert(state: State, layout: Layout, undo: Undo, weight: Float, expert: int, sign: float, touched: int) -> int:
-    """Add (or take off) the load of all copies of an expert; remember the GPUs touched and return their number."""
-    for index in range(state.count[expert]):
+def add_expert(state: State, layout: Layout, undo: Undo, weight: Float, expert: int, sign: float) -> None:
+    """Add (or take off) the load of all copies of an expert; remember the GPUs touched."""
+    for index in range(state.owned[expert]):
         gpu = state.holder[expert, index]
         if not undo.mark[gpu]:
             undo.mark[gpu] = True
-            undo.touched[touched] = gpu
+            undo.touched[undo.number[0]] = gpu
+            undo.number[0] += 1
             undo.load[gpu] = state.load[gpu]
-            touched += 1
         factor = sign * state.fraction[expert, layout.node[gpu]] / layout.pace[gpu]
         for scenario in range(weight.shape[0]):
             state.load[gpu, scenario] += factor * weight[scenario, expert]
-    return touched
 
 
 @compiled
@@ -123,12 +126,12 @@ def gpu_energy(load: Float, doublings: int) -> float:
 
 
 @compiled
-def new_state(weight: Float, assign: Int32, layout: Layout) -> State:
+def new_state(weight: Float, assign: Int64, layout: Layout) -> State:
     """Build the search state of an assignment; ``weight`` [scenario, expert] is scaled to a mean GPU load of 1."""
     experts, gpus = weight.shape[1], len(layout.slots)
     count = np.zeros(experts, dtype=np.int64)
     copies = np.zeros((experts, len(layout.source)), dtype=np.int64)
-    holder = np.zeros((experts, np.sum(layout.slots)), dtype=np.int32)
+    holder = np.zeros((experts, np.sum(layout.slots)), dtype=np.int64)
     for gpu in range(gpus):
         for slot in range(layout.slots[gpu]):
             expert = assign[gpu, slot]
@@ -139,10 +142,9 @@ def new_state(weight: Float, assign: Int32, layout: Layout) -> State:
         assign, copies, count, holder, np.zeros(copies.shape), np.zeros((gpus, weight.shape[0])), np.zeros(gpus)
     )
     undo = new_undo(gpus, weight.shape[0])
-    touched = 0
     for expert in range(experts):
         refresh_fraction(state, layout, expert)
-        touched = add_expert(state, layout, undo, weight, expert, 1.0, touched)
+        add_expert(state, layout, undo, weight, expert, 1.0)
     for gpu in range(gpus):
         state.energy[gpu] = gpu_energy(state.load[gpu], layout.doublings)
     return state
@@ -151,41 +153,60 @@ def new_state(weight: Float, assign: Int32, layout: Layout) -> State:
 @compiled
 def new_undo(gpus: int, scenarios: int) -> Undo:
     """Empty scratch."""
-    return Undo(np.zeros(gpus, dtype=np.int64), np.zeros(gpus, dtype=np.bool_), np.zeros((gpus, scenarios)))
+    return Undo(
+        np.zeros(gpus, dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+        np.zeros(gpus, dtype=np.bool_),
+        np.zeros((gpus, scenarios)),
+    )
 
 
 @compiled
 def held_by(state: State, expert: int, gpu: int) -> bool:
     """Whether a GPU has a copy of an expert."""
-    for index in range(state.count[expert]):
+    for index in range(state.owned[expert]):  # noqa: SIM110 - numba compiles no any() over a generator
         if state.holder[expert, index] == gpu:
             return True
     return False
 
 
 @compiled
-def relocate(state: State, layout: Layout, expert: int, source: int, target: int) -> None:
-    """Change the books of one copy that goes from GPU ``source`` to ``target``; -1 stands for no GPU."""
-    index = state.count[expert]
-    if source >= 0:
-        index = 0
-        while state.holder[expert, index] != source:
-            index += 1
-        state.copies[expert, layout.node[source]] -= 1
-    if target >= 0:
-        state.holder[expert, index] = target
-        state.copies[expert, layout.node[target]] += 1
-    if source < 0:
-        state.count[expert] += 1
-    elif target < 0:
-        state.count[expert] -= 1
-        state.holder[expert, index] = state.holder[expert, state.count[expert]]
+def gain_copy(state: State, layout: Layout, expert: int, gpu: int) -> None:
+    """Enter a copy in the books, except in ``assign``."""
+    state.holder[expert, state.owned[expert]] = gpu
+    state.owned[expert] += 1
+    state.copies[expert, layout.node[gpu]] += 1
 
 
 @compiled
-def swap_in_node(
-    state: State, layout: Layout, weight: Float, spots: Int64, undo: Undo, allowed: float
-) -> bool:
+def drop_copy(state: State, layout: Layout, expert: int, gpu: int) -> None:
+    """Strike a copy from the books, except from ``assign``."""
+    index = 0
+    while state.holder[expert, index] != gpu:
+        index += 1
+    state.owned[expert] -= 1
+    state.holder[expert, index] = state.holder[expert, state.owned[expert]]
+    state.copies[expert, layout.node[gpu]] -= 1
+
+
+@compiled
+def book_copy(state: State, layout: Layout, gpu: int, slot: int, expert: int) -> None:
+    """Put ``expert`` in a slot instead of the copy that is there, in the books."""
+    drop_copy(state, layout, state.assign[gpu, slot], gpu)
+    gain_copy(state, layout, expert, gpu)
+    state.assign[gpu, slot] = expert
+
+
+@compiled
+def book_swap(state: State, layout: Layout, spots: Int64) -> None:
+    """Exchange two slots in the books."""
+    expert, partner = state.assign[spots[0], spots[1]], state.assign[spots[2], spots[3]]
+    book_copy(state, layout, spots[0], spots[1], partner)
+    book_copy(state, layout, spots[2], spots[3], expert)
+
+
+@compiled
+def swap_in_node(state: State, layout: Layout, weight: Float, spots: Int64, undo: Undo, allowed: float) -> bool:
     """Try to swap two slots, ``spots`` = (gpu, slot, other gpu, other slot), where no fraction changes."""
     gpu, other = spots[0], spots[2]
     expert, partner = state.assign[gpu, spots[1]], state.assign[other, spots[3]]
@@ -207,48 +228,29 @@ def swap_in_node(
 
 
 @compiled
-def book_swap(state: State, layout: Layout, spots: Int64) -> None:
-    """Exchange two slots in the books."""
-    gpu, other = spots[0], spots[2]
-    expert, partner = state.assign[gpu, spots[1]], state.assign[other, spots[3]]
-    relocate(state, layout, expert, gpu, other)
-    relocate(state, layout, partner, other, gpu)
-    state.assign[gpu, spots[1]], state.assign[other, spots[3]] = partner, expert
-
-
-@compiled
-def book_copy(state: State, layout: Layout, gpu: int, slot: int, expert: int) -> None:
-    """Put ``expert`` in a slot instead of the copy that is there, in the books."""
-    relocate(state, layout, state.assign[gpu, slot], gpu, -1)
-    relocate(state, layout, expert, -1, gpu)
-    state.assign[gpu, slot] = expert
-
-
-@compiled
-def try_general(
-    state: State, layout: Layout, weight: Float, spots: Int64, gainer: int, undo: Undo, allowed: float
-) -> bool:
-    """Try a move that changes fractions: a swap (``gainer`` < 0), or ``gainer`` into the slot spots[0], spots[1]."""
-    gpu, slot = spots[0], spots[1]
+def try_general(state: State, layout: Layout, weight: Float, spots: Int64, undo: Undo, allowed: float) -> bool:
+    """Try a move that changes fractions: a swap (gainer < 0), or expert ``spots[4]`` = gainer into the first slot."""
+    gpu, slot, gainer = spots[0], spots[1], spots[4]
+    undo.number[0] = 0
     first = state.assign[gpu, slot]
     second = state.assign[spots[2], spots[3]] if gainer < 0 else gainer
-    touched = add_expert(state, layout, undo, weight, first, -1.0, 0)
-    touched = add_expert(state, layout, undo, weight, second, -1.0, touched)
+    add_expert(state, layout, undo, weight, first, -1.0)
+    add_expert(state, layout, undo, weight, second, -1.0)
     if gainer < 0:
         book_swap(state, layout, spots)
     else:
         book_copy(state, layout, gpu, slot, gainer)
     refresh_fraction(state, layout, first)
     refresh_fraction(state, layout, second)
-    touched = add_expert(state, layout, undo, weight, first, 1.0, touched)
-    touched = add_expert(state, layout, undo, weight, second, 1.0, touched)
+    add_expert(state, layout, undo, weight, first, 1.0)
+    add_expert(state, layout, undo, weight, second, 1.0)
     change = 0.0
-    for index in range(touched):
+    for index in range(undo.number[0]):
         changed = undo.touched[index]
         change += gpu_energy(state.load[changed], layout.doublings) - state.energy[changed]
         undo.mark[changed] = False
     if change <= allowed:
-        for index in range(touched):
+        for index in range(undo.number[0]):
             state.energy[undo.touched[index]] = gpu_energy(state.load[undo.touched[index]], layout.doublings)
         return True
     if gainer < 0:
@@ -257,7 +259,7 @@ def try_general(
         book_copy(state, layout, gpu, slot, first)
     refresh_fraction(state, layout, first)
     refresh_fraction(state, layout, second)
-    for index in range(touched):
+    for index in range(undo.number[0]):
         state.load[undo.touched[index]] = undo.load[undo.touched[index]]
     return False
 
@@ -293,9 +295,10 @@ def pass_copy(
     gainer = state.assign[other, random_below(random, layout.slots[other])]
     spots[0], spots[1] = gpu, random_below(random, layout.slots[gpu])
     loser = state.assign[gpu, spots[1]]
-    if loser == gainer or state.count[loser] < 2 or held_by(state, gainer, gpu):
+    if loser == gainer or state.owned[loser] < 2 or held_by(state, gainer, gpu):
         return False
-    return try_general(state, layout, weight, spots, gainer, undo, allowed)
+    spots[4] = gainer
+    return try_general(state, layout, weight, spots, undo, allowed)
 
 
 @compiled
@@ -314,11 +317,12 @@ def one_move(
         return False
     if layout.node[gpu] == layout.node[other]:
         return swap_in_node(state, layout, weight, spots, undo, allowed)
-    return try_general(state, layout, weight, spots, -1, undo, allowed)
+    spots[4] = -1
+    return try_general(state, layout, weight, spots, undo, allowed)
 
 
 @compiled
-def anneal(weight: Float, assign: Int32, layout: Layout, moves: int, heat: float, random: RandomState) -> float:
+def anneal(weight: Float, assign: Int64, layout: Layout, moves: int, heat: float, random: RandomState) -> float:
     """Search from ``assign``, changed in place; return the energy reached.
 
     A move may raise the energy by ``heat`` times its excess over the perfect balance times an exponential variate; the
@@ -326,7 +330,7 @@ def anneal(weight: Float, assign: Int32, layout: Layout, moves: int, heat: float
     """
     state = new_state(weight, assign, layout)
     undo = new_undo(len(layout.slots), weight.shape[0])
-    spots = np.zeros(4, dtype=np.int64)
+    spots = np.zeros(5, dtype=np.int64)
     floor = float(weight.shape[0] * np.sum(layout.slots > 0))
     total = np.sum(state.energy)
     allowed = 0.0

@@ -1,0 +1,104 @@
+"""Between placement requests and the placement programs: one layer in, one map row out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planner.strategies.result import PlacementResult, assess, gpu_load, identity_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from formulations.placement_problem import PlacementProblem
+    from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
+
+    LayerSolver = Callable[[PlacementProblem, float | None], tuple[npt.NDArray[np.bool_], float]]
+    """Takes a layer and a time limit in seconds; returns held [expert, gpu] and a lower bound on the objective."""
+
+
+def layer_problem(request: PlacementRequest, layer: int) -> PlacementProblem:
+    """Return the program's data of one layer; loads are scaled to a mean GPU load of 1 in every scenario."""
+    from formulations.placement_problem import PlacementProblem
+
+    load = request.unit_mean_load[:, layer]
+    load = load[load.sum(axis=1) > 0]
+    speed = np.where(request.slots > 0, request.relative_speed, 1.0)
+    return PlacementProblem(
+        load=load,
+        probability=np.full(len(load), 1.0 / len(load)),
+        slots=np.array(request.slots),
+        speed=speed,
+        domain=request.node_of_gpu,
+        source_share=request.source_share if request.dispatch == "nearest" else None,
+    )
+
+
+def place_by_program(request: PlacementRequest, name: str, solve_layer: LayerSolver) -> PlacementResult:
+    """Solve every layer by a program; with one scenario its bound sharpens the result's.
+
+    The bound of a program holds for placements without two copies of an expert on a GPU, as all programs here forbid
+    that. With several scenarios a program minimises the mean of largest over mean load, which bounds no mean balance.
+    """
+    start = time.perf_counter()
+    rows = np.tile(identity_row(request), (request.layers, 1))
+    proven = np.full(request.layers, np.nan)
+    layers = np.flatnonzero(~request.dense_layers).tolist()
+    for done, layer in enumerate(layers):
+        limit = None
+        if request.time_limit_s is not None:
+            left = max(request.time_limit_s - (time.perf_counter() - start), 0.1)
+            limit = left / (len(layers) - done)
+        held, bound = solve_layer(layer_problem(request, layer), limit)
+        rows[layer] = fill_empty_slots(request, layer, row_of(held, request))
+        proven[layer] = 1.0 / bound if bound > 0 else np.nan
+    result = assess(request, rows, time.perf_counter() - start, name)
+    if request.scenarios > 1:
+        return result
+    return replace(result, bound=np.maximum(np.fmin(result.bound, proven), result.balance))
+
+
+def row_of(held: npt.NDArray[np.bool_], request: PlacementRequest) -> IntArray:
+    """Map row of held [expert, gpu], shape [slots_total]; slots left empty are -1."""
+    row = np.full((request.gpus, request.slot_width), -1, dtype=np.int64)
+    for gpu in range(request.gpus):
+        experts = np.flatnonzero(held[:, gpu])
+        row[gpu, : len(experts)] = experts
+    return row.ravel()
+
+
+def fill_empty_slots(request: PlacementRequest, layer: int, row: IntArray) -> IntArray:
+    """Fill the slots a program left empty, as engines want them full, each with the copy that hurts least."""
+    row = row.copy()
+    usable = (np.arange(request.slot_width) < request.slots[:, None]).ravel()
+    for slot in np.flatnonzero(usable & (row < 0)):
+        values = []
+        for expert in range(request.experts):
+            row[slot] = expert
+            values.append(_largest(request, layer, row) + 1e-9 * _doubled(row, int(slot), request.slot_width))
+        row[slot] = int(np.argmin(values))
+    return row
+
+
+def _largest(request: PlacementRequest, layer: int, row: IntArray) -> float:
+    load: FloatArray = request.unit_mean_load[:, layer : layer + 1]
+    pace = request.relative_speed
+    used = pace > 0
+    per_gpu = gpu_load(row[None], load, request.gpus, request)
+    return float((per_gpu[..., used] / pace[used]).max(axis=-1).mean())
+
+
+def _doubled(row: IntArray, slot: int, width: int) -> bool:
+    start = slot // width * width
+    return int((row[start : start + width] == row[slot]).sum()) > 1
+
+
+def most_integers(request: PlacementRequest, per_copy: int) -> int:
+    """Count the integers of a program that has ``per_copy`` of them for each possible number of copies."""
+    copies = min(int((request.slots > 0).sum()), int(request.slots.sum()) - request.experts + 1)
+    return copies * request.experts * per_copy
