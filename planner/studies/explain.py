@@ -39,7 +39,7 @@ def reasons_without_candidates(instance: Instance, tables: CostTables) -> list[s
 def _reason(instance: Instance, demand: DemandClass, phase: str) -> str:
     """Try the limits one after another: memory alone, then with the latency limits lifted."""
     if not _fits_in_memory(instance, demand):
-        return _memory_reason(instance)
+        return _memory_reason(instance, demand)
     lifted = demand.model_copy(update={"tpot_s": None, "ttft_s": None})
     if not _servable(instance, lifted, phase):
         return f"{demand.name}: {phase} does not fit even without latency limits: the KV of one request is too large"
@@ -62,7 +62,8 @@ def _fits_in_memory(instance: Instance, demand: DemandClass) -> bool:
     return False
 
 
-def _memory_reason(instance: Instance) -> str:
+def _memory_reason(instance: Instance, demand: DemandClass) -> str:
+    kv_bytes = float(memory.kv_bytes_of_sequence(instance.model, demand.mean_context_tokens))
     limits, sizes = instance.calibration.memory, instance.search.deployment_gpus
     roomiest = max(
         min(max(size for size in sizes if size <= pool.gpus), pool.gpus)
@@ -71,8 +72,9 @@ def _memory_reason(instance: Instance) -> str:
         if any(size <= pool.gpus for size in sizes)
     )
     return (
-        f"memory: {instance.model.name} has {with_prefix(instance.model.weight_bytes, 'B')} of weights, the largest "
-        f"deployment offered has {with_prefix(roomiest, 'B')} of usable HBM; add GPUs or take a narrower weight format"
+        f"memory: {instance.model.name} has {with_prefix(instance.model.weight_bytes, 'B')} of weights and one request "
+        f"of {demand.name} keeps {with_prefix(kv_bytes, 'B')} of KV, the largest deployment offered has "
+        f"{with_prefix(roomiest, 'B')} of usable HBM; add GPUs or take a narrower format of weights or KV"
     )
 
 
