@@ -24,11 +24,12 @@ def report(
     with reporting(output_format, quiet=quiet) as output:
         import os
 
-        from planner.errors import InstanceError
+        from planner.errors import InstanceError, Problem
         from planner.files import write_text
         from planner.report.rebuild import page_of_run
 
-        pages, problems = {}, []
+        pages: dict[Path, str] = {}
+        problems: list[Problem] = []
         for folder in run_dirs:
             try:
                 pages[folder / "report.html"] = page_of_run(folder)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InstanceError
+from planner.errors import InstanceError, Problem
 from planner.plan import read_plan
 from planner.report.facts import check_payload
 from planner.report.html import render_html
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from planner.plan import Plan
 
 _NOT_AS_WRITTEN = (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError)
 
@@ -24,7 +26,9 @@ def page_of_run(folder: Path) -> str:
     InstanceError
         With every problem of both files.
     """
-    payload, plan, problems = {}, None, []
+    payload: dict[str, Any] = {}
+    plan: Plan | None = None
+    problems: list[Problem] = []
     try:
         payload = read_result(folder / "manifest.json")
     except InstanceError as error:

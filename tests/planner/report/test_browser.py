@@ -1,0 +1,108 @@
+"""The HTML page as a browser shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from report_samples import PAYLOAD, PLAN, renamed
+
+from planner.report.html import write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests here."""
+    with sync_playwright() as playwright:
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        yield opened
+        opened.close()
+
+
+class Opened:
+    """A page with all that it complained about or asked for."""
+
+    def __init__(self, browser: Browser, path: Path) -> None:
+        self.page: Page = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light").new_page()
+        self.address = path.as_uri()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", self._dismiss)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(self.address)
+        self.page.locator(".plot .legend").nth(2).wait_for()
+
+    def _dismiss(self, dialog: Any) -> None:  # noqa: ANN401 - playwright's own type
+        self.complaints.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Page of the sample plan on a laptop in daylight."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(path, PAYLOAD, PLAN)
+    return Opened(browser, path)
+
+
+def brightness(page: Page, selector: str, key: str) -> int:
+    """Sum of red, green and blue of a computed style, 0 to 765."""
+    text = page.eval_on_selector(selector, f"element => getComputedStyle(element).{key}")
+    return sum(int(part) for part in text.removeprefix("rgb(").removesuffix(")").split(","))
+
+
+def test_page_draws_quietly_and_asks_for_nothing(opened: Opened) -> None:
+    """Three figures, a clean console, no request but the page itself."""
+    assert opened.page.locator("#figure-step-decode .bars .point").count() == 5
+    assert opened.page.locator("#figure-balance .scatterlayer .point").count() == 2 * 58
+    assert opened.complaints == []
+    assert opened.requests == [opened.address]
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_nothing_sticks_out(opened: Opened, width: int) -> None:
+    """On a phone, a tablet and a laptop only tables scroll sideways, never the page."""
+    opened.page.set_viewport_size({"width": width, "height": 800})
+    opened.page.wait_for_timeout(300)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize(("scheme", "letters"), [("dark", "rgb(230, 233, 239)"), ("light", "rgb(27, 31, 39)")])
+def test_colours_follow_the_reader(opened: Opened, scheme: Literal["dark", "light"], letters: str) -> None:
+    """Page and figures change at once when the reader turns the lights off or on, and stay easy to read."""
+    opened.page.emulate_media(color_scheme=scheme)
+    expect(opened.page.locator("#figure-step-decode .xtick text").first).to_have_css("fill", letters)
+    ground = brightness(opened.page, "body", "backgroundColor")
+    assert (ground > 600) is (scheme == "light")
+    assert abs(ground - brightness(opened.page, "#figure-balance .legendtext", "fill")) > 400
+
+
+def test_a_hostile_name_does_not_run(
+    browser: Browser, payload: dict[str, Any], plan: dict[str, Any], tmp_path: Path
+) -> None:
+    """A case, class or deployment named like a script is shown as text, in tables and figures."""
+    renamed(payload, plan, ATTACK)
+    write_report(tmp_path / "report.html", payload, plan)
+    opened = Opened(browser, tmp_path / "report.html")
+    assert opened.complaints == []
+    assert opened.page.locator("img").count() == 0
+    assert opened.page.locator("h1").inner_text() == ATTACK
+    assert opened.page.locator("#figure-step-prefill .ytick text").text_content() == ATTACK

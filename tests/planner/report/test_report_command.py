@@ -1,0 +1,69 @@
+"""`planner report`: pages of finished runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from planner.cli.app import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def run_folder(payload: dict[str, Any], plan: dict[str, Any], tmp_path: Path) -> Path:
+    """Folder that holds what a solve writes, but the page."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"case": "two_racks", "result": payload}))
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return folder
+
+
+def test_page_is_rebuilt(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One folder gives one path, relative to the working directory; several give a list."""
+    monkeypatch.chdir(run_folder.parent)
+    result = CliRunner().invoke(app, ["report", str(run_folder), "--format", "json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"path": "run/report.html"}
+    assert "A large model on two racks" in (run_folder / "report.html").read_text(encoding="utf-8")
+    (run_folder.parent / "again").symlink_to(run_folder)
+    several = CliRunner().invoke(app, ["report", "run", "again", "--format", "json"])
+    assert json.loads(several.stdout) == {"path": ["run/report.html", "again/report.html"]}
+
+
+def test_every_problem_is_listed_and_nothing_is_written(run_folder: Path) -> None:
+    """A good folder beside a missing one: exit 2, both missing files named, no page."""
+    result = CliRunner().invoke(app, ["report", str(run_folder), str(run_folder / "nowhere")])
+    assert result.exit_code == 2
+    assert "nowhere/manifest.json" in result.stderr
+    assert "nowhere/plan.json" in result.stderr
+    assert not (run_folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{", "not JSON"),
+        ("[]", "result: is missing"),
+        ('{"result": {"case": "x"}}', "result.demand: is missing"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(run_folder: Path, text: str, word: str) -> None:
+    """Exit 2 with what is wrong and no traceback."""
+    (run_folder / "manifest.json").write_text(text)
+    result = CliRunner().invoke(app, ["report", str(run_folder)])
+    assert result.exit_code == 2
+    assert word in result.stderr
+
+
+def test_a_result_of_another_shape_is_refused(run_folder: Path, payload: dict[str, Any]) -> None:
+    """A key with the wrong kind of value is bad input, not a crash."""
+    (run_folder / "manifest.json").write_text(json.dumps({"result": payload | {"decisions": {"pools": 3}}}))
+    result = CliRunner().invoke(app, ["report", str(run_folder)])
+    assert result.exit_code == 2
+    assert "not a result of this version" in result.stderr

@@ -1,0 +1,70 @@
+"""How numbers are written for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from planner.report import words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0.0, "$0.00"),
+        (475.2, "$475.20"),
+        (-1.5, "-$1.50"),
+        (78336.4, "$78,336"),
+        (0.4664, "$0.466"),
+        (0.00123, "$0.00123"),
+    ],
+)
+def test_dollars_have_the_digits_that_matter(value: float | None, text: str) -> None:
+    """Cents from a dollar on, none from ten thousand on, three digits below a dollar."""
+    assert words.usd(value) == text
+
+
+def test_a_column_of_dollars_lines_up() -> None:
+    """All entries have the same decimals, chosen by the largest; minus zero is zero, nothing is a dash."""
+    assert words.usd_column([3.089, 0.0074, -0.0, None]) == ["$3.089", "$0.007", "$0.000", "-"]
+    assert words.usd_column([0.0, 0.0]) == ["$0.00", "$0.00"]
+    assert words.usd_column([27.09, -0.7278]) == ["$27.09", "-$0.73"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(80.0, "80"), (7.52557, "7.526"), (1605.3, "1,605"), (0.47442, "0.4744"), (0.0, "0"), (120, "120")],
+)
+def test_numbers_keep_four_significant_digits(value: float, text: str) -> None:
+    """Zeros behind the point are cut, those before it are kept."""
+    assert words.number(value) == text
+
+
+def test_times_shares_and_differences() -> None:
+    """Durations pick their unit; shares are per cent; a relative difference is one digit and a power."""
+    assert words.duration(0.04997) == "50 ms"
+    assert words.duration(4321.0) == "4,321 s"
+    assert words.against(1.28, 2.0) == "1.28 s of 2 s"
+    assert words.against(None, 2.0) == "-"
+    assert words.share(0.00253) == "0.253 %"
+    assert words.percent(1.0) == "100.0 %"
+    assert words.tiny(3.2e-13) == "3e-13"
+    assert words.tiny(0.0) == "0"
+
+
+def test_control_characters_cannot_reach_a_terminal() -> None:
+    """An escape sequence in a name is written as a replacement character."""
+    assert words.clean("a\x1b[31mb\x07") == "a\N{REPLACEMENT CHARACTER}[31mb\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize(
+    ("gap", "sentence"),
+    [
+        (0.0, "Proven: no plan made of the choices offered costs less."),
+        (0.01, "Proven: no plan made of the choices offered costs more than 1 % less."),
+        (None, "No bound was proven: a better plan may exist."),
+    ],
+)
+def test_the_claim_matches_the_gap(gap: float | None, sentence: str) -> None:
+    """Nothing is called proven beyond the gap."""
+    assert words.certainty({"gap": gap}) == sentence
