@@ -16,6 +16,7 @@ import pyomo.environ as pyo
 
 from formulations.blocks.packing import (
     PackingGraph,
+    add_domains_used,
     add_fragments_covered,
     add_packing,
     flow_of,
@@ -23,7 +24,7 @@ from formulations.blocks.packing import (
     patterns_of,
     without_surplus,
 )
-from formulations.blocks.serving import add_capacity, add_demand_met, add_replicas, add_requests, used_gpus
+from formulations.blocks.serving import SERVED_BY, add_capacity, add_demand_met, add_replicas, add_requests, used_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,9 +91,13 @@ class FleetProgram:
             block = model.packing[pool]
             add_packing(block, self.graphs[pool])
             add_fragments_covered(block, self.graphs[pool], replicas_of)
-            block.domains_used = pyo.Expression(expr=block.domains_cut + self._whole_domains(pool))
-            if tables.domains[pool] is not None:
-                block.domains_there = pyo.Constraint(expr=block.domains_used <= tables.domains[pool])
+            add_domains_used(
+                block,
+                whole=self._whole_domains(pool),
+                gpus=used_gpus(model, tables, pool),
+                gpus_per_domain=tables.gpus_per_domain[pool],
+                domains=tables.domains[pool],
+            )
 
     def _whole_domains(self, pool: int) -> Any:  # noqa: ANN401 - a Pyomo expression
         return sum(
@@ -107,20 +112,44 @@ class FleetProgram:
             paid = tables.gpus_per_domain[pool] * self.model.packing[pool].domains_used
         else:
             paid = used_gpus(self.model, tables, pool)
-        return tables.usd_per_gpu[pool] * paid
+        surcharge = tables.decode_surcharge * used_gpus(self.model, tables, pool, SERVED_BY["decode"])
+        return tables.usd_per_gpu[pool] * (paid + surcharge)
+
+    def aim_at_cost(self) -> None:
+        """Minimise the rental cost: the aim that a new program has."""
+        self._aim(self.model.cost_usd)
+
+    def aim_at_gpus(self) -> None:
+        """Minimise the GPUs in use."""
+        self._aim(self.model.used_gpus)
+
+    def price_used_gpus(self) -> None:
+        """Turn to the smooth aim that sensitivities use: every GPU in use is paid, idle ones are not."""
+        self._aim(sum(self.tables.usd_per_gpu[h] * used_gpus(self.model, self.tables, h) for h in self._pools))
 
     def prefer_fewest_gpus(self, cost_usd: float) -> None:
         """Turn to the second aim: among plans that cost at most ``cost_usd``, use the fewest GPUs."""
         self.model.cost_cap = pyo.Constraint(expr=self.model.cost_usd <= cost_usd)
-        self.model.del_component("least")
-        self.model.least = pyo.Objective(expr=self.model.used_gpus, sense=pyo.minimize)
+        self.aim_at_gpus()
 
-    def price_used_gpus(self) -> None:
-        """Turn to the smooth aim that sensitivities use: every GPU in use is paid, idle ones are not."""
+    def require_gpus(self, proven: float) -> None:
+        """Cut off what uses fewer GPUs than ``proven`` [GPUs], a bound of ``aim_at_gpus``.
+
+        In a single pool domains follow: used >= ceil(GPUs / D). The relaxation would rent a fraction of a domain.
+        """
+        gpus = math.ceil(proven - _WHOLE)
+        self.model.gpus_needed = pyo.Constraint(expr=self.model.used_gpus >= gpus)
+        if len(self._pools) == 1 and 0 in self.graphs:
+            self.model.packing[0].domains_used.setlb(math.ceil(gpus / self.tables.gpus_per_domain[0]))
+
+    def held_values(self) -> Any:  # noqa: ANN401 - a Pyomo ComponentMap
+        """Return the values that the variables hold now, to start another solve from."""
+        variables = self.model.component_data_objects(pyo.Var)
+        return pyo.ComponentMap((var, var.value) for var in variables if var.value is not None)
+
+    def _aim(self, expression: Any) -> None:  # noqa: ANN401 - a Pyomo expression
         self.model.del_component("least")
-        pools = self._pools
-        expr = sum(self.tables.usd_per_gpu[h] * used_gpus(self.model, self.tables, h) for h in pools)
-        self.model.least = pyo.Objective(expr=expr, sense=pyo.minimize)
+        self.model.least = pyo.Objective(expr=expression, sense=pyo.minimize)
 
     def extract(self) -> FleetChoice:
         """Read the solution that the Pyomo variables hold, and drop from both what it holds in vain.
@@ -151,6 +180,12 @@ class FleetProgram:
         items, idle = flow_of(graph, patterns)
         block.item.set_values(items)
         block.idle.set_values(idle)
+        whole = sum(
+            count * self.tables.candidates[c].whole_domains
+            for c, count in replicas.items()
+            if self.tables.candidates[c].pool == pool
+        )
+        block.domains_used.set_value(len(patterns) + whole)
         return patterns
 
 

@@ -64,6 +64,14 @@ class DomainUse(Frozen):
     holds: tuple[DomainContent, ...]
 
 
+class TrainingChoice(Frozen):
+    """Which member of the family is trained, and on how much."""
+
+    member: str
+    pretraining_tokens: float = Field(gt=0)
+    rl_tokens: float = Field(ge=0)
+
+
 class Plan(Frozen):
     """All decisions of one case.
 
@@ -75,6 +83,7 @@ class Plan(Frozen):
     deployments: tuple[Deployment, ...]
     domains: tuple[DomainUse, ...]
     expert_maps: dict[str, tuple[tuple[int, ...], ...]]
+    training: TrainingChoice | None = None
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON."""

@@ -82,6 +82,24 @@ def add_fragments_covered(block: Any, graph: PackingGraph, fragments: Mapping[in
     block.cover = pyo.Constraint(sorted(fragments), rule=cover)
 
 
+def add_domains_used(
+    block: Any,  # noqa: ANN401 - a Pyomo block
+    *,
+    whole: Any,  # noqa: ANN401 - a Pyomo expression
+    gpus: Any,  # noqa: ANN401 - a Pyomo expression
+    gpus_per_domain: int,
+    domains: int | None,
+) -> None:
+    """``domains_used`` integer = domains cut + domains taken whole, at most those there are; D * used >= GPUs in use.
+
+    The variable and the last row add nothing to the relaxation: they let the solver branch on the number of domains and
+    round it up, which closes small fleets that are rented by the domain.
+    """
+    block.domains_used = pyo.Var(domain=pyo.NonNegativeIntegers, bounds=(0, domains))
+    block.count_domains = pyo.Constraint(expr=block.domains_used == block.domains_cut + whole)
+    block.hold_gpus = pyo.Constraint(expr=gpus_per_domain * block.domains_used >= gpus)
+
+
 def patterns_of(graph: PackingGraph, item_flow: Mapping[Arc, int], idle_flow: Mapping[Arc, int]) -> list[list[int]]:
     """Split an integer flow into domains: the fragment sizes of each, largest first."""
     left = {("item", arc): count for arc, count in item_flow.items() if count}

@@ -59,6 +59,12 @@ def add_capacity(model: Any, tables: CostTables) -> None:  # noqa: ANN401
     model.capacity = pyo.Constraint(range(len(tables.candidates)), rule=carry)
 
 
-def used_gpus(model: Any, tables: CostTables, pool: int) -> Any:  # noqa: ANN401
-    """GPUs in deployments of one pool: sum_c g_c n_c."""
-    return sum(entry.gpus * model.replicas[c] for c, entry in enumerate(tables.candidates) if entry.pool == pool)
+def used_gpus(
+    model: Any, tables: CostTables, pool: int, phases: tuple[str, ...] = ("prefill", "decode", "both")
+) -> Any:  # noqa: ANN401
+    """GPUs in deployments of one pool and some phases: sum_c g_c n_c."""
+    return sum(
+        entry.gpus * model.replicas[c]
+        for c, entry in enumerate(tables.candidates)
+        if entry.pool == pool and entry.phase in phases
+    )

@@ -65,6 +65,8 @@ class CostTables:
         [pool].
     domains
         [pool]; None where there are as many as wanted.
+    decode_surcharge
+        Extra price of GPUs that decode, as a share of their rental: rollouts generated on as many of them.
     raw_candidates
         Number of layouts, class sets and prefill batches looked at before pruning.
     """
@@ -79,6 +81,7 @@ class CostTables:
     class_names: tuple[str, ...]
     pool_names: tuple[str, ...]
     raw_candidates: int
+    decode_surcharge: float = 0.0
 
 
 def build_tables(instance: Instance, imbalance_of: ImbalanceOf) -> CostTables:
@@ -120,6 +123,7 @@ def build_tables(instance: Instance, imbalance_of: ImbalanceOf) -> CostTables:
         class_names=tuple(demand.name for demand in instance.demand),
         pool_names=tuple(pool.name for pool in instance.pools),
         raw_candidates=raw,
+        decode_surcharge=instance.decode_surcharge,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,17 @@ from planner.instance.hardware import Precision
 from planner.instance.quantities import Frozen, RatePerSecond, Seconds, Share, UsdPerGpuHour
 
 Phase = Literal["prefill", "decode", "both"]
+
+
+Priced = TypeVar("Priced", "PoolSpec", "TrainingSpec")
+
+
+def _with_one_price(spec: Priced) -> Priced:
+    if (spec.price_column is None) == (spec.usd_per_gpu_hour is None):
+        raise ValueError("give either price_column or usd_per_gpu_hour")
+    if spec.usd_per_gpu_hour is not None and not spec.price_source:
+        raise ValueError("usd_per_gpu_hour needs price_source")
+    return spec
 
 
 class PoolSpec(Frozen):
@@ -29,11 +40,7 @@ class PoolSpec(Frozen):
 
     @model_validator(mode="after")
     def _one_price(self) -> PoolSpec:
-        if (self.price_column is None) == (self.usd_per_gpu_hour is None):
-            raise ValueError("give either price_column or usd_per_gpu_hour")
-        if self.usd_per_gpu_hour is not None and not self.price_source:
-            raise ValueError("usd_per_gpu_hour needs price_source")
-        return self
+        return _with_one_price(self)
 
 
 class DemandClass(Frozen):
@@ -68,6 +75,40 @@ class ExpertLoadSpec(Frozen):
     source: str
 
 
+class Quality(Frozen):
+    """The quality to reach: that of a model with these figures, under the loss law and the effective-parameter rule."""
+
+    active_params: float = Field(gt=0)
+    sparsity: float = Field(ge=1, description="As the family's rule measures it; 1 for a dense model.")
+    tokens: float = Field(gt=0, description="Pre-training tokens.")
+
+
+class TrainingSpec(Frozen):
+    """Where the model is trained: one price per GPU-hour and the share of the peak that training reaches."""
+
+    hardware: str
+    arithmetic: Precision = "fp8"
+    price_column: str | None = None
+    usd_per_gpu_hour: UsdPerGpuHour | None = None
+    price_source: str | None = None
+    efficiency: float = Field(gt=0, le=1, description="Model FLOP over peak FLOP.")
+
+    @model_validator(mode="after")
+    def _one_price(self) -> TrainingSpec:
+        return _with_one_price(self)
+
+
+class LifecycleSpec(Frozen):
+    """Which model to train is open: a family, the quality to reach, and what training costs."""
+
+    family: str
+    member: str | None = Field(default=None, description="Fixes the member by hand.")
+    law: str
+    quality: Quality
+    rl_tokens: float = Field(default=0.0, ge=0, description="RL tokens needed: a threshold, not a term of the loss.")
+    training: TrainingSpec
+
+
 class SearchSpec(Frozen):
     """The choices that the program is offered. The bound is a bound over these."""
 
@@ -97,7 +138,8 @@ class CaseSpec(Frozen):
     name: str
     title: str
     description: str = ""
-    model: str
+    model: str | None = Field(default=None, description="Absent where [lifecycle] leaves the model open.")
+    lifecycle: LifecycleSpec | None = None
     kv_format: Precision | None = Field(default=None, description="Absent: the model's own.")
     calibration: str
     overlap: Literal["none", "two_batch"] = "two_batch"
@@ -107,6 +149,12 @@ class CaseSpec(Frozen):
     expert_load: ExpertLoadSpec | None = None
     search: SearchSpec
     sources: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_model(self) -> CaseSpec:
+        if (self.model is None) == (self.lifecycle is None):
+            raise ValueError("give either model or [lifecycle]")
+        return self
 
     @model_validator(mode="after")
     def _unique_names(self) -> CaseSpec:

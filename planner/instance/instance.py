@@ -36,7 +36,11 @@ class Pool:
 
 @dataclass(frozen=True)
 class Instance:
-    """Everything a plan is made from and judged by. ``expert_load`` [moe_layer, expert] holds shares, rows sum to 1."""
+    """Everything a plan is made from and judged by.
+
+    ``expert_load`` [moe_layer, expert] holds shares, rows sum to 1. ``decode_surcharge`` is what else is generated at
+    the price of decoding, as a share of the demand's output: RL rollouts of a model's training.
+    """
 
     name: str
     case: CaseSpec
@@ -46,6 +50,7 @@ class Instance:
     calibration: Calibration
     expert_load: NDArray[np.float64]
     expert_load_note: str
+    decode_surcharge: float = 0.0
 
     @property
     def search(self) -> SearchSpec:

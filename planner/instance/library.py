@@ -7,7 +7,7 @@ from pathlib import Path
 
 from planner.errors import InstanceError
 
-KINDS = ("hardware", "models", "workloads", "laws", "calibration", "cases", "sweeps", "prices", "tiny")
+KINDS = ("hardware", "models", "families", "workloads", "laws", "calibration", "cases", "sweeps", "prices", "tiny")
 
 
 @functools.cache

@@ -1,37 +1,37 @@
-"""Read a case and everything that it names into one checked ``Instance``."""
+"""Read a case and everything that it names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from planner.errors import InstanceError, Problem
 from planner.instance import library, overrides
-from planner.instance.calibration import Calibration
-from planner.instance.case import CaseSpec, PoolSpec
-from planner.instance.expert_load import generate, recorded
-from planner.instance.hardware import Accelerator
-from planner.instance.instance import Instance, Pool
+from planner.instance.case import CaseSpec, LifecycleSpec
+from planner.instance.effective_params import load_effective_params_rule
+from planner.instance.family import load_family
+from planner.instance.instance import Instance
+from planner.instance.law import load_law
+from planner.instance.lifecycle import LifecycleInstance, Training
 from planner.instance.loading import load_accelerator, load_model, read_toml, validate
-from planner.instance.prices import gpu_hour_price
+from planner.instance.resolve import collect, price_of, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from planner.instance.model import MoeModel
+    Loads = NDArray[np.float64]
 
 
 def load_case(
     name_or_path: str | Path,
     changes: Mapping[str, Any] | None = None,
     *,
-    loads: NDArray[np.float64] | None = None,
+    loads: Loads | None = None,
     loads_note: str = "",
-) -> Instance:
+) -> Instance | LifecycleInstance:
     """Read one case.
 
     Parameters
@@ -45,6 +45,11 @@ def load_case(
     loads_note
         Where ``loads`` come from, for the report.
 
+    Returns
+    -------
+    Instance or LifecycleInstance
+        The latter where the case leaves the model open.
+
     Raises
     ------
     InstanceError
@@ -53,88 +58,69 @@ def load_case(
     path = library.find("cases", str(name_or_path))
     data = overrides.apply(read_toml(path), changes or {}, str(path))
     case = validate(CaseSpec, data, str(path))
+    if case.lifecycle is not None:
+        return _lifecycle(case, case.lifecycle, str(path), loads is not None)
+    model_name = case.model or ""
     problems: list[Problem] = []
-    model = _collect(problems, lambda: load_model(case.model))
-    calibration = _collect(problems, lambda: load_calibration(case.calibration))
-    pools = tuple(_collect(problems, lambda spec=spec: _pool(spec, str(path))) for spec in case.pools)
-    if problems or model is None or calibration is None:
-        raise InstanceError(problems)
-    if case.kv_format is not None:
-        model = model.model_copy(update={"kv_format": case.kv_format})
-    problems += _cross_check(case, model, [pool for pool in pools if pool], str(path))
-    expert_load, note = _expert_load(case, model, loads, loads_note, problems)
-    if problems:
-        raise InstanceError(problems)
-    return Instance(
+    model = collect(problems, lambda: load_model(model_name))
+    if model is None:
+        # the other files are read all the same, so that every problem is told at once
+        collect(problems, lambda: resolve(case, _any_model(), str(path)))
+        raise InstanceError(dict.fromkeys(problems))
+    return resolve(case, model, str(path), loads=loads, loads_note=loads_note)
+
+
+def load_serving_case(name_or_path: str | Path, changes: Mapping[str, Any] | None = None) -> Instance:
+    """Read a case that names its model.
+
+    Raises
+    ------
+    InstanceError
+        As ``load_case``, and where the case leaves the model open.
+    """
+    instance = load_case(name_or_path, changes)
+    if not isinstance(instance, Instance):
+        raise InstanceError.single(str(name_or_path), "lifecycle", "leaves the model open", "name a case with a model")
+    return instance
+
+
+def _any_model() -> Any:  # noqa: ANN401 - a stand-in, only to reach the checks that need no model
+    return load_model(library.names("models")[0])
+
+
+def _lifecycle(case: CaseSpec, spec: LifecycleSpec, file: str, loads_given: bool) -> LifecycleInstance:
+    problems: list[Problem] = []
+    if loads_given:
+        problems.append(Problem("--loads", "", "the members of a family have no recorded loads", "leave it out"))
+    family = collect(problems, lambda: load_family(spec.family))
+    law = collect(problems, lambda: load_law(spec.law))
+    training = collect(problems, lambda: _training(spec))
+    rule = None if family is None else collect(problems, lambda: load_effective_params_rule(family[0].rule))
+    members = [] if family is None else [model for model in family[1] if spec.member in (None, model.name)]
+    if family is not None and not members:
+        known = ", ".join(model.name for model in family[1])
+        problems.append(Problem(file, "lifecycle.member", f"no member {spec.member}", f"use one of: {known}"))
+    resolved = [collect(problems, lambda model=model: resolve(case, model, file)) for model in members]  # type: ignore[misc]
+    if problems or family is None or law is None or rule is None or training is None:
+        raise InstanceError(dict.fromkeys(problems))
+    return LifecycleInstance(
         name=case.name,
         case=case,
-        model=model,
-        pools=tuple(pool for pool in pools if pool),
-        demand=case.demand,
-        calibration=calibration,
-        expert_load=expert_load,
-        expert_load_note=note,
+        spec=spec,
+        law=law,
+        rule=rule,
+        training=training,
+        members=tuple(instance for instance in resolved if instance is not None),
     )
 
 
-def load_calibration(name_or_path: str) -> Calibration:
-    """Read one calibration profile by name or path."""
-    path = library.find("calibration", name_or_path)
-    return validate(Calibration, read_toml(path), str(path))
-
-
-def _collect(problems: list[Problem], read: Any) -> Any:  # noqa: ANN401 - passes on what `read` returns
-    try:
-        return read()
-    except InstanceError as error:
-        problems.extend(error.problems)
-        return None
-
-
-def _pool(spec: PoolSpec, file: str) -> Pool:
-    accelerator = load_accelerator(spec.hardware)
-    if spec.override:
-        raw = accelerator.model_dump() | spec.override
-        raw["sources"] = raw["sources"] | dict.fromkeys(spec.override, f"override in {file}")
-        accelerator = validate(Accelerator, raw, f"{file}: pools.{spec.name}.override")
-    if spec.price_column is not None:
-        price = gpu_hour_price(accelerator.name, spec.price_column)
-        usd, note = price.usd_per_gpu_hour, f"{price.column}, {price.date}: {price.source}"
-    else:
-        usd, note = float(spec.usd_per_gpu_hour or 0.0), spec.price_source or ""
-    return Pool(
-        name=spec.name,
-        accelerator=accelerator,
-        domains=spec.domains,
-        gpus_per_domain=spec.gpus_per_domain or accelerator.scale_up_domain_gpus,
+def _training(spec: LifecycleSpec) -> Training:
+    chip = load_accelerator(spec.training.hardware)
+    usd, note = price_of(spec.training, chip.name)
+    return Training(
+        hardware=chip.name,
         usd_per_gpu_hour=usd,
         price_note=note,
-        pays_idle_gpus=spec.billing == "domain",
+        flop_per_s=chip.peak_flop_per_s(spec.training.arithmetic) * spec.training.efficiency,
+        efficiency=spec.training.efficiency,
     )
-
-
-def _cross_check(case: CaseSpec, model: MoeModel, pools: list[Pool], file: str) -> list[Problem]:
-    problems = []
-    if not any(demand.requests_per_s > 0 for demand in case.demand):
-        problems.append(Problem(file, "demand", "no class has a request rate above 0", "set requests_per_s"))
-    if not any(size <= pool.gpus for pool in pools for size in case.search.deployment_gpus):
-        problems.append(
-            Problem(file, "search.deployment_gpus", "every size exceeds every pool", "add a size that a pool can hold")
-        )
-    if case.expert_load is not None and model.moe_layers == 0:
-        problems.append(Problem(file, "expert_load", f"{model.name} has no experts", "remove the table"))
-    return problems
-
-
-def _expert_load(
-    case: CaseSpec, model: MoeModel, loads: NDArray[np.float64] | None, note: str, problems: list[Problem]
-) -> tuple[NDArray[np.float64], str]:
-    if loads is None:
-        spec = case.expert_load
-        text = "uniform" if spec is None else f"generated, seed {spec.seed}, sigma {spec.sigma}: {spec.source}"
-        return generate(spec, model), text
-    try:
-        return recorded(loads, model, note or "--loads"), note
-    except InstanceError as error:
-        problems.extend(error.problems)
-        return np.zeros((0, 0)), note

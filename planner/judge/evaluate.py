@@ -178,3 +178,7 @@ def _price(instance: Instance, plan: Plan, result: Evaluation) -> None:
         idle = float(rental_usd(paid - used, pool.usd_per_gpu_hour, hours))
         result.breakdown_usd["idle"] = result.breakdown_usd.get("idle", 0.0) + idle
         result.cost_usd += float(rental_usd(paid, pool.usd_per_gpu_hour, hours))
+    if instance.decode_surcharge:
+        decoding = sum(result.breakdown_usd.get(phase, 0.0) for phase in ("decode", "both"))
+        result.breakdown_usd["rl_generation"] = instance.decode_surcharge * decoding
+        result.cost_usd += instance.decode_surcharge * decoding

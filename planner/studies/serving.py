@@ -7,6 +7,7 @@ for what is chosen; the loop ends when every chosen deployment has its placement
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ AGREEMENT = 1e-6
 
 _MOST_ROUNDS = 12
 _SECOND_AIM_SHARE = 0.25
+_COUNT_SHARE = 0.25
+_SIDE_SOLVE_S = 10.0
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
 
 
@@ -88,17 +91,37 @@ class _Search:
     def left(self, share: float = 1.0) -> SolveOptions:
         """Options with what remains of the time limit, or a share of it."""
         if self.options.time_limit_s is None:
-            return self.options
+            return self.options if share == 1.0 else replace(self.options, time_limit_s=_SIDE_SOLVE_S)
         remaining = self.options.time_limit_s - (time.perf_counter() - self.began)
         return replace(self.options, time_limit_s=max(0.1, share * remaining))
 
-    def run(self, program: fleet.FleetProgram, label: str, options: SolveOptions) -> SolveResult:
-        """Solve one program and keep its record."""
+    def run(self, program: fleet.FleetProgram, label: str, options: SolveOptions, *, warm: bool = False) -> SolveResult:
+        """Solve one program, from the values it holds where ``warm``, and keep its record."""
         progress = self.progress
         watch = (lambda point: progress(label, point)) if progress else None
-        result = solve_pyomo(program.model, options, on_progress=watch)
+        start = program.held_values() if warm else None
+        result = solve_pyomo(program.model, options, start, on_progress=watch)
         self.solves.append(result)
         return result
+
+    def least_cost(self, program: fleet.FleetProgram, label: str) -> SolveResult:
+        """Solve for cost, after counting the GPUs that any plan needs.
+
+        The count is a quick program, and its bound rounds up the domains, which the relaxation would rent in fractions.
+        """
+        program.aim_at_gpus()
+        counted = self.run(program, f"{label}: GPUs needed", self.left(_COUNT_SHARE))
+        program.aim_at_cost()
+        if counted.stop_reason in (StopReason.infeasible, StopReason.interrupted):
+            return counted if not counted.has_point else self._as_cost(program, counted)
+        program.require_gpus(counted.bound)
+        return self.run(program, f"{label}: cost", self.left(), warm=counted.has_point)
+
+    @staticmethod
+    def _as_cost(program: fleet.FleetProgram, counted: SolveResult) -> SolveResult:
+        """Record of a plan found while GPUs were counted: its cost is known, no bound on cost is."""
+        cost = program.extract().cost_usd
+        return replace(counted, objective=cost, bound=-math.inf, gap=math.inf, status=PlanStatus.feasible)
 
 
 def solve_serving(
@@ -120,7 +143,7 @@ def solve_serving(
     search = _Search(instance, options, progress, ImbalanceBook(instance, options.seed, strategy))
     tables = build_tables(instance, search.book.optimistic)
     program = _program(instance, tables)
-    bounding = search.run(program, "bound", search.left())
+    bounding = search.least_cost(program, "bound")
     if not bounding.has_point:
         raise NoPlanFound(reasons_without_plan(instance, tables, program, bounding))
     return _refine(search, tables, program, bounding)
@@ -149,7 +172,7 @@ def _refine(search: _Search, tables: CostTables, program: fleet.FleetProgram, bo
         if rounds >= _MOST_ROUNDS or result.stop_reason in _INTERRUPTED:
             tables = only_placed(tables, search.book)
         program = _program(search.instance, tables)
-        result = search.run(program, f"round {rounds}", search.left())
+        result = search.least_cost(program, f"round {rounds}")
         rounds += 1
         if not result.has_point:
             raise NoPlanFound(reasons_without_plan(search.instance, tables, program, result))
@@ -161,7 +184,7 @@ def _fewest_gpus(search: _Search, program: fleet.FleetProgram, first: SolveResul
     if first.stop_reason is StopReason.interrupted:
         return choice
     program.prefer_fewest_gpus(choice.cost_usd * (1 + 1e-9))
-    second = search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE))
+    second = search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE), warm=True)
     return program.extract() if second.has_point else choice
 
 
