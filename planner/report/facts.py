@@ -112,17 +112,21 @@ def class_rows(payload: Mapping[str, Any]) -> list[ServiceRow]:
 
 
 def binding_limits(payload: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Each limit that is met within 2 %, with the deployments that meet it."""
+    """Each limit that is met within 2 %, with the deployments that meet it, and pools without a domain left."""
     found: dict[str, list[str]] = {}
     for entry in payload["binding"]["limits"]:
         found.setdefault(entry["limit"], []).append(entry["deployment"])
+    for pool in payload["decisions"]["pools"]:
+        if pool["domains"] is not None and pool["domains_used"] >= pool["domains"]:
+            found[f"domains of {pool['pool']}"] = [f"{pool['domains_used']:,} of {pool['domains']:,} in use"]
     return found
 
 
 def breakdown(payload: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Parts of the cost: name, dollars over the horizon, share of the cost; parts of 0 $ left out."""
-    cost = sum(payload["breakdown_usd"].values())
-    return [(name, usd, usd / cost if cost else 0.0) for name, usd in payload["breakdown_usd"].items() if usd]
+    """Parts of the cost: name, dollars over the horizon, share of the cost; idle GPUs last, parts of 0 $ left out."""
+    parts = payload["breakdown_usd"]
+    cost = sum(parts.values())
+    return [(name, parts[name], parts[name] / cost) for name in sorted(parts, key="idle".__eq__) if parts[name]]
 
 
 def hidden_s(terms: Mapping[str, float], overlap_share: float) -> float:

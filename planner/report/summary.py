@@ -128,11 +128,11 @@ def swatch(colour: str) -> Markup:
 
 def _binding(payload: Mapping[str, Any]) -> Markup:
     limits = [(limit, ", ".join(names)) for limit, names in facts.binding_limits(payload).items()]
-    binds = table(("Limit", "Met within 2 % by"), limits, left=2)
+    binds = table(("Limit", "Met by"), limits, left=2)
     return section(
         "binding",
         "What holds the cost up",
-        "Limits that the plan runs into; all others have room to spare." if limits else "No limit is met within 2 %.",
+        "Limits that the plan meets within 2 %." if limits else "No limit is met within 2 %.",
         binds if limits else "",
     )
 

@@ -29,7 +29,7 @@ def render_text(payload: Mapping[str, Any]) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
     console.print(f"{words.clean(payload['title'])} ({words.clean(payload['case'])})\n")
-    console.print(_headline(payload))
+    console.print(_headline(payload), "")
     parts = (_classes, _layouts, _service, _pools, _breakdown, _placement, _binding, _savings, _one_more_request)
     for part in parts:
         table = part(payload)
@@ -195,7 +195,7 @@ def _placement(payload: Mapping[str, Any]) -> Table:
 
 
 def _binding(payload: Mapping[str, Any]) -> Table:
-    table = _table("What binds (limits met within 2 %)", ("limit", "deployments"), left=2)
+    table = _table("What binds (limits met within 2 %)", ("limit", "met by"), left=2)
     for limit, deployments in facts.binding_limits(payload).items():
         _add(table, limit, ", ".join(deployments))
     return table

@@ -27,6 +27,8 @@ def test_deployments_and_idle_gpus_add_up_to_the_cost(payload: dict[str, Any]) -
     """64 GPUs of prefill, 48 of decode and 32 idle at 2.75 $ are 396 $ an hour."""
     assert facts.deployment_usd_per_hour(payload) == {"prefill-8gpu": 176.0, "decode-24gpu": 132.0}
     assert sum(facts.deployment_usd_per_hour(payload).values()) + 32 * 2.75 == 396.0
+    payload["breakdown_usd"] = {"idle": 2112.0, "prefill": 4224.0, "decode": 3168.0}
+    assert [name for name, _, _ in facts.breakdown(payload)] == ["prefill", "decode", "idle"]
     assert [part for _, _, part in facts.breakdown(payload)] == pytest.approx([4 / 9, 3 / 9, 2 / 9])
 
 
@@ -50,6 +52,9 @@ def test_limits_are_grouped(payload: dict[str, Any]) -> None:
     """A limit that two deployments meet is listed once."""
     payload["binding"]["limits"].append({"deployment": "prefill-8gpu", "limit": "TPOT of chat"})
     assert facts.binding_limits(payload)["TPOT of chat"] == ["decode-24gpu", "prefill-8gpu"]
+    assert facts.binding_limits(payload)["domains of racks"] == ["2 of 2 in use"]
+    payload["decisions"]["pools"][0]["domains"] = 3
+    assert "domains of racks" not in facts.binding_limits(payload)
 
 
 def test_every_missing_key_is_named(payload: dict[str, Any]) -> None:

@@ -66,6 +66,7 @@ def test_a_plan_that_stopped_early_says_so(payload: dict[str, Any]) -> None:
 def test_a_dense_model_with_slack_has_no_empty_tables(payload: dict[str, Any]) -> None:
     """Tables without a row are left out."""
     payload["placement"], payload["binding"]["limits"] = [], []
+    payload["decisions"]["pools"][0]["domains"] = 3
     text = render_text(payload)
     assert "Experts on GPUs" not in text
     assert "What binds" not in text
