@@ -11,9 +11,9 @@ from typing import Any
 
 _HOMES = {
     "load_case": ("planner.instance.loading_case", "load_case"),
-    "solve": ("planner.studies.serving", "solve_serving"),
+    "solve": ("planner.studies.plan_case", "plan_case"),
     "solve_case": ("planner.studies.api", "solve_case"),
-    "evaluate": ("planner.judge.evaluate", "evaluate"),
+    "evaluate": ("planner.judge.judge", "judge"),
     "compare": ("planner.studies.compare", "compare_strategies"),
     "sweep": ("planner.studies.sweep", "run_sweep"),
     "place": ("planner.strategies.api", "place"),

@@ -60,8 +60,11 @@ def add_capacity(model: Any, tables: CostTables) -> None:  # noqa: ANN401
 
 
 def used_gpus(
-    model: Any, tables: CostTables, pool: int, phases: tuple[str, ...] = ("prefill", "decode", "both")
-) -> Any:  # noqa: ANN401
+    model: Any,  # noqa: ANN401 - a Pyomo model
+    tables: CostTables,
+    pool: int,
+    phases: tuple[str, ...] = ("prefill", "decode", "both"),
+) -> Any:  # noqa: ANN401 - a Pyomo expression
     """GPUs in deployments of one pool and some phases: sum_c g_c n_c."""
     return sum(
         entry.gpus * model.replicas[c]

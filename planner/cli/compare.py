@@ -32,10 +32,10 @@ def compare(
     """
     with reporting(output_format, quiet=quiet) as output:
         from planner.solve.options import SolveOptions
-        from planner.studies.api import open_case
+        from planner.studies.api import open_serving_case
         from planner.studies.compare import compare_strategies
 
-        instances = [open_case(case, changes or (), loads) for case in cases]
+        instances = [open_serving_case(case, changes or (), loads) for case in cases]
         names = None if strategies is None else [name.strip() for name in strategies.split(",") if name.strip()]
         rows = compare_strategies(instances, names, SolveOptions(time_limit_s=time_limit, gap=gap))
         output.document({"rows": rows}, lambda: _table(rows))

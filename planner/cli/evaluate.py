@@ -29,7 +29,7 @@ def evaluate(
     Example: planner evaluate dsv3_2xnvl72 outputs/RUN/plan.json
     """
     with reporting(output_format, quiet=quiet) as output:
-        from planner.judge.evaluate import evaluate as judge
+        from planner.judge.judge import judge
         from planner.plan import read_plan
         from planner.studies.api import open_case
 

@@ -22,9 +22,7 @@ from planner.cli.support import EXIT_INTERRUPTED, Format, FormatOption, Output, 
 if TYPE_CHECKING:
     from planner.studies.api import SolvedCase
 
-WriteModelOption = Annotated[
-    Path | None, typer.Option("--write-model", help="Also write the program as .lp or .mps.")
-]
+WriteModelOption = Annotated[Path | None, typer.Option("--write-model", help="Also write the program as .lp or .mps.")]
 
 
 def solve(
@@ -64,5 +62,5 @@ def _finish(solved: SolvedCase, out: Path | None, output: Output) -> None:
 
     payload = solved.write(out)
     output.document(payload, lambda: render_text(payload))
-    if solved.answer.stop_reason is StopReason.interrupted:
+    if solved.stop_reason is StopReason.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -1,1 +1,1 @@
-"""costs"""
+"""Scalar cost primitives, and the tables that programs read: seconds, bytes, dollars in SI units."""

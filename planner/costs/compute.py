@@ -81,7 +81,7 @@ def attention_prefill_s(
 
 
 def causal_pairs(input_tokens: Number, new_tokens: Number, window_tokens: float | None = None) -> Number:
-    """Query-key pairs of a prompt of which the last ``new_tokens`` are computed; each sees at most ``window_tokens``."""
+    """Query-key pairs of a prompt whose last ``new_tokens`` are computed; each sees at most ``window_tokens``."""
     cached = input_tokens - new_tokens
     full = (input_tokens * (input_tokens + 1.0) - cached * (cached + 1.0)) / 2.0
     return full if window_tokens is None else np.minimum(full, new_tokens * window_tokens)

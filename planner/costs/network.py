@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from planner.costs.compute import Number
+if TYPE_CHECKING:
+    from planner.costs.compute import Number
 
 
 def all_reduce_s(

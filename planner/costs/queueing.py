@@ -10,10 +10,12 @@ no percentile is below the simulated one by more than its noise.
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.costs.compute import Number
+if TYPE_CHECKING:
+    from planner.costs.compute import Number
 
 _BISECTIONS = 60
 

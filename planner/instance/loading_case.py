@@ -9,7 +9,6 @@ from planner.instance import library, overrides
 from planner.instance.case import CaseSpec, LifecycleSpec
 from planner.instance.effective_params import load_effective_params_rule
 from planner.instance.family import load_family
-from planner.instance.instance import Instance
 from planner.instance.law import load_law
 from planner.instance.lifecycle import LifecycleInstance, Training
 from planner.instance.loading import load_accelerator, load_model, read_toml, validate
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from planner.instance.instance import Instance
 
     Loads = NDArray[np.float64]
 
@@ -68,20 +69,6 @@ def load_case(
         collect(problems, lambda: resolve(case, _any_model(), str(path)))
         raise InstanceError(dict.fromkeys(problems))
     return resolve(case, model, str(path), loads=loads, loads_note=loads_note)
-
-
-def load_serving_case(name_or_path: str | Path, changes: Mapping[str, Any] | None = None) -> Instance:
-    """Read a case that names its model.
-
-    Raises
-    ------
-    InstanceError
-        As ``load_case``, and where the case leaves the model open.
-    """
-    instance = load_case(name_or_path, changes)
-    if not isinstance(instance, Instance):
-        raise InstanceError.single(str(name_or_path), "lifecycle", "leaves the model open", "name a case with a model")
-    return instance
 
 
 def _any_model() -> Any:  # noqa: ANN401 - a stand-in, only to reach the checks that need no model

@@ -18,7 +18,7 @@ LOSS_TOLERANCE = 1e-9
 
 
 def member_instance(instance: LifecycleInstance, member: Instance) -> Instance:
-    """Serving instance of a member, with the rollouts of its RL generated at the price of decoding."""
+    """Return the serving instance of a member, with the rollouts of its RL generated at the price of decoding."""
     return member.replace(decode_surcharge=instance.spec.rl_tokens / instance.output_tokens)
 
 

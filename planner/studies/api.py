@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.documents import json_ready
 from planner.errors import InstanceError
 from planner.exchange.loads import read_loads
 from planner.instance.instance import Instance
+from planner.instance.lifecycle import LifecycleInstance
 from planner.instance.loading_case import load_case
 from planner.instance.overrides import parse_assignments
 from planner.solve.options import SolveOptions
+from planner.studies.lifecycle import FleetShelf, solve_lifecycle
+from planner.studies.lifecycle_payload import lifecycle_payload
 from planner.studies.payload import answer_payload
 from planner.studies.runs import relative_path, run_folder, write_run
 from planner.studies.sensitivity import marginal_usd_per_request, savings
-from planner.studies.serving import ServingAnswer, solve_serving
+from planner.studies.serving import solve_serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from planner.costs.tables import CostTables
+    from planner.plan import Plan
+    from planner.solve.result import StopReason
     from planner.studies.serving import Progress
+
+DEFAULT_GAP = 1e-3
 
 
 @dataclass
 class SolvedCase:
-    """A certified plan with what binds, ready to be written."""
+    """A certified plan with what binds, ready to be written.
 
-    answer: ServingAnswer
+    Attributes
+    ----------
+    name
+        Name of the case.
+    plan
+        The decisions.
+    payload
+        The document that `planner solve --format json` prints, without the run folder.
+    settings
+        Overrides and options of the run.
+    tables
+        Tables of the program that bounds the cost.
+    """
+
+    name: str
+    plan: Plan
+    payload: dict[str, Any]
     settings: dict[str, Any]
-    payload: dict[str, Any] = field(default_factory=dict)
+    stop_reason: StopReason
+    tables: CostTables
 
     def write(self, out: Path | None = None) -> dict[str, Any]:
         """Write the run folder and return the document with its path."""
         from planner.report.html import render_html
 
-        folder = run_folder(self.answer.instance.name, self.settings, out)
+        folder = run_folder(self.name, self.settings, out)
         payload = json_ready(self.payload | {"run_dir": relative_path(folder)})
-        plan = self.answer.plan
-        manifest = {"case": self.answer.instance.name, "settings": json_ready(self.settings), "result": payload}
-        write_run(folder, plan, manifest, render_html(payload, plan.model_dump(mode="json")))
+        manifest = {"case": self.name, "settings": json_ready(self.settings), "result": payload}
+        write_run(folder, self.plan, manifest, render_html(payload, self.plan.model_dump(mode="json")))
         return dict(payload)
 
     def write_model(self, path: Path) -> None:
@@ -49,17 +73,31 @@ class SolvedCase:
         from planner.solve.matrix import compile_pyomo
         from planner.solve.write import write_model
 
-        write_model(compile_pyomo(fleet.build(self.answer.tables).model).matrix, path)
+        write_model(compile_pyomo(fleet.build(self.tables).model).matrix, path)
 
 
-def open_case(case: str | Path, changes: Iterable[str] = (), loads: Path | None = None) -> Instance:
+def open_case(case: str | Path, changes: Iterable[str] = (), loads: Path | None = None) -> Instance | LifecycleInstance:
     """Load a case with overrides and, where given, recorded loads."""
     recorded = None if loads is None else read_loads(loads)
     return load_case(case, parse_assignments(changes), loads=recorded, loads_note="" if loads is None else str(loads))
 
 
+def open_serving_case(case: str | Path, changes: Iterable[str] = (), loads: Path | None = None) -> Instance:
+    """Load a case that names its model.
+
+    Raises
+    ------
+    InstanceError
+        Where the case leaves the model open.
+    """
+    instance = open_case(case, changes, loads)
+    if not isinstance(instance, Instance):
+        raise InstanceError.single(str(case), "lifecycle", "leaves the model open", "name a case with a model")
+    return instance
+
+
 def solve_case(
-    case: str | Path | Instance,
+    case: str | Path | Instance | LifecycleInstance,
     changes: Iterable[str] = (),
     *,
     loads: Path | None = None,
@@ -74,9 +112,8 @@ def solve_case(
         As their names say.
     """
     changes = list(changes)
-    instance = case if isinstance(case, Instance) else open_case(case, changes, loads)
-    options = options or SolveOptions(gap=1e-3)
-    answer = solve_serving(instance, options, progress)
+    instance = case if isinstance(case, (Instance, LifecycleInstance)) else open_case(case, changes, loads)
+    options = options or SolveOptions(gap=DEFAULT_GAP)
     settings = {
         "set": changes,
         "loads": None if loads is None else relative_path(loads),
@@ -85,8 +122,22 @@ def solve_case(
         "threads": options.threads,
         "seed": options.seed,
     }
+    if isinstance(instance, LifecycleInstance):
+        return _solve_open(instance, options, progress, settings)
+    answer = solve_serving(instance, options, progress)
     payload = answer_payload(answer, savings(instance), marginal_usd_per_request(answer.tables))
-    return SolvedCase(answer, settings, payload)
+    return SolvedCase(instance.name, answer.plan, payload, settings, answer.stop_reason, answer.tables)
+
+
+def _solve_open(
+    instance: LifecycleInstance, options: SolveOptions, progress: Progress | None, settings: dict[str, Any]
+) -> SolvedCase:
+    shelf = FleetShelf(instance, options, progress)
+    answer = solve_lifecycle(instance, options, progress, shelf)
+    tables = shelf.tables_of(answer.chosen.instance)
+    saved = savings(answer.chosen.instance)
+    payload = lifecycle_payload(answer, shelf, saved, marginal_usd_per_request(tables))
+    return SolvedCase(instance.name, answer.plan, payload, settings, answer.stop_reason, tables)
 
 
 def refuse_existing(out: Path | None) -> None:

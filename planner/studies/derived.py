@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.costs.normal_form import NormalForm, normal_form
+from planner.instance.lifecycle import LifecycleInstance
 from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
 from planner.units import seconds, with_prefix
 
@@ -12,8 +13,13 @@ if TYPE_CHECKING:
     from planner.instance.instance import Instance, Pool
 
 
-def derived_numbers(instance: Instance) -> dict[str, Any]:
-    """Document of `planner check`: the normal form of the first pool at the top, every pool below it."""
+def derived_numbers(instance: Instance | LifecycleInstance) -> dict[str, Any]:
+    """Document of `planner check`: the normal form of the first pool at the top, every pool below it.
+
+    Where the model is open the figures are those of the first member, and ``members`` names all.
+    """
+    if isinstance(instance, LifecycleInstance):
+        return derived_numbers(instance.members[0]) | {"members": [entry.model.name for entry in instance.members]}
     forms = [normal_form(instance.model, pool.accelerator, pool.gpus_per_domain) for pool in instance.pools]
     return {
         "case": instance.name,

@@ -26,6 +26,7 @@ from planner.studies.imbalance import ImbalanceBook
 from planner.studies.serving import AGREEMENT, ServingAnswer, solve_serving
 
 if TYPE_CHECKING:
+    from planner.costs.tables import CostTables
     from planner.instance.instance import Instance
     from planner.instance.lifecycle import LifecycleInstance
     from planner.judge.evaluate import Evaluation
@@ -117,7 +118,7 @@ class FleetShelf:
     answers: dict[str, ServingAnswer | str] = field(default_factory=dict)
 
     def bound(self, member: Instance) -> float | str:
-        """Least cost of the member's fleet on optimistic tables, relaxed but for the GPUs needed; or why there is none."""
+        """Least cost of the member's fleet, optimistic and relaxed but for the GPUs needed; or why there is none."""
         name = member.model.name
         if name not in self.bounds:
             self.bounds[name] = self._relaxed(member_instance(self.instance, member))
@@ -137,6 +138,13 @@ class FleetShelf:
         program.aim_at_cost()
         result = solve_lp_relaxation(compile_pyomo(program.model).matrix)
         return "its fleet does not fit the pools" if result.objective is None else result.bound
+
+    def tables_of(self, member: Instance) -> CostTables:
+        """Tables of a member's certified plan."""
+        answer = self.answer(member)
+        if isinstance(answer, str):
+            raise NoPlanFound([answer])
+        return answer.tables
 
     def answer(self, member: Instance) -> ServingAnswer | str:
         """Certified plan of the member's fleet; text says why there is none."""

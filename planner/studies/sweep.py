@@ -13,8 +13,8 @@ from planner.instance.loading import read_toml, validate
 from planner.instance.loading_case import load_case
 from planner.instance.sweep import SweepSpec
 from planner.solve.options import SolveOptions
+from planner.studies.plan_case import plan_case
 from planner.studies.runs import relative_path
-from planner.studies.serving import solve_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +111,7 @@ def _solve_point(spec: SweepSpec, point: dict[str, Any], options: SolveOptions) 
     row: dict[str, Any] = {"point": point, "status": "failed", "cost_usd": None, "bound_usd": None, "gap": None}
     row |= {"gpus_used": None, "gpus_paid": None, "reasons": []}
     try:
-        answer = solve_serving(load_case(spec.case, spec.set | point), options)
+        answer = plan_case(load_case(spec.case, spec.set | point), options)
     except PlannerError as error:
         # no plan is an answer; bad input and solver failure are not
         row |= {"status": "none" if error.exit_code == 1 else "failed", "reasons": str(error).splitlines()}
