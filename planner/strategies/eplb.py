@@ -78,8 +78,8 @@ class Eplb:
         """EPLB needs equal slots, nodes of equal size and groups of equal size."""
         if request.equal_slots is None:
             return "EPLB needs the same number of slots on every GPU"
-        if request.gpus % request.nodes:
-            return f"EPLB needs GPUs ({request.gpus}) to be a multiple of nodes ({request.nodes})"
+        if request.nodes > 1 and request.gpus % (request.gpus_per_node or 1):
+            return f"EPLB needs full nodes: {request.gpus} GPUs are no multiple of {request.gpus_per_node}"
         if request.experts % request.router_groups:
             return f"EPLB needs experts ({request.experts}) to be a multiple of router groups ({request.router_groups})"
         return None

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 COPY_MOVES = 300
 """Copies moved per layer, each with a full descent: 0.3 s for 58 layers at 64 GPUs x 5 slots, balance 0.9996."""
 
+REPARTITIONED_MOVES = 100
+"""The same where GPUs are also re-partitioned after each: 0.999 at 128 GPUs x 3 slots in about a second."""
+
 REPARTITION_FAILURES = {2: 20, 3: 60}
 """Tries in a row without gain after which re-partitioning stops, by slots; with 4 slots a try costs too much."""
 
@@ -29,6 +32,10 @@ COUNT_MOVES_PER_SLOT = 40
 """Moves of the two-slot search per slot: 0.3 s for 58 layers at 144 GPUs, 1 s at 256."""
 
 COUNT_HEAT = 0.05
+REPAIR_MOVES = 100
+REPAIR_TOLERANCE = 1e-6
+"""Where keeping copies apart costs more than this against the pairing, copies are moved as with three slots."""
+
 SCENARIO_MOVES_PER_SLOT = 350
 SCENARIO_HEAT = 0.01
 ENERGY_DOUBLINGS = 5
@@ -122,16 +129,18 @@ class _Search:
         count = np.bincount(assign[assign >= 0], minlength=len(weight))
         random = random_state(self.request.seed, layer)
         if not self.two_slots:
-            moves = 0 if self.annealed else COPY_MOVES
+            moves = 0 if self.annealed else REPARTITIONED_MOVES if self.failures else COPY_MOVES
             replicas.improve(weight, assign, count, self.pace, self.table, target, moves, self.failures, random)
             return assign
         gpus = self.request.gpus
-        pairing.search_counts(weight, count, gpus, target, COUNT_MOVES_PER_SLOT * 2 * gpus, COUNT_HEAT, random)
+        moves = COUNT_MOVES_PER_SLOT * 2 * gpus
+        paired_largest = pairing.search_counts(weight, count, gpus, target, moves, COUNT_HEAT, random)
         paired = pairing.pack_pairs(weight, count, gpus)
         share = weight / count
         load = packing.loads_of(paired, share, self.pace)
         packing.separate_copies(paired, share, load, self.pace)
-        packing.descend(paired, share, load, self.pace, target)
+        moves = REPAIR_MOVES if load.max() > paired_largest * (1.0 + REPAIR_TOLERANCE) else 0
+        replicas.improve(weight, paired, count, self.pace, self.table, target, moves, self.failures, random)
         return paired
 
     def anneal(self, layer: int, start: Int64) -> Int64:

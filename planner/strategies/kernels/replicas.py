@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from planner.strategies.kernels.compiled import RandomState, compiled, random_below
+from planner.strategies.kernels.compiled import RandomState, compiled, random_below, random_unit
 from planner.strategies.kernels.packing import (
     IMPROVEMENT,
     Float,
@@ -22,6 +22,11 @@ Int8 = npt.NDArray[np.int8]
 
 LARGEST_PARTITIONED = 4
 """Most slots a GPU for which three GPUs are re-partitioned: 3 slots 280 ways, 4 slots 5,775 ways, 5 slots 126,126."""
+
+
+ANY_GAINER = 0.2
+ANOTHER_MOVE = 0.3
+"""Chance of one more copy move before the descent: pairs of moves pass where single ones are stuck."""
 
 
 def partition_table(slots: int) -> Int8:
@@ -114,13 +119,15 @@ def repartition_fullest(
 
 @compiled
 def move_copy(assign: Int64, count: Int64, weight: Float, pace: Float, limit: float, state: RandomState) -> bool:
-    """Turn a random spare copy into a copy of an expert on the fullest GPU; ``False`` if the draw does not fit.
+    """Turn a random spare copy into one of an expert on the fullest GPU (or any expert, less often), if that fits.
 
     A copy is spare if the remaining copies of its expert stay below ``limit``, the largest load to beat.
     """
     share = weight / count
     full = int(np.argmax(loads_of(assign, share, pace)))
     gainer = assign[full, random_below(state, assign.shape[1])]
+    if random_unit(state) < ANY_GAINER:
+        gainer = random_below(state, len(weight))
     gpu = random_below(state, len(assign))
     slot = random_below(state, assign.shape[1])
     loser = assign[gpu, slot]
@@ -159,7 +166,10 @@ def improve(
     for _ in range(tries):
         if best <= target:
             break
-        if not move_copy(assign, count, weight, pace, best, state):
+        moved = move_copy(assign, count, weight, pace, best, state)
+        while random_unit(state) < ANOTHER_MOVE:
+            moved |= move_copy(assign, count, weight, pace, best, state)
+        if not moved:
             continue
         share = weight / count
         load = loads_of(assign, share, pace)
