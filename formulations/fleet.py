@@ -58,20 +58,31 @@ class FleetChoice:
 
 
 class FleetProgram:
-    """The Pyomo model with what is needed to read a solution back."""
+    """The Pyomo model with what is needed to read a solution back.
 
-    def __init__(self, tables: CostTables) -> None:
+    Parameters
+    ----------
+    tables
+        What may be chosen.
+    block
+        A block of a larger program to write into; absent: a model of its own, which minimises cost.
+    chosen
+        Binary of the larger program that says whether this fleet is the one.
+    """
+
+    def __init__(self, tables: CostTables, block: Any = None, chosen: Any = 1) -> None:  # noqa: ANN401 - Pyomo
         self.tables = tables
         self.graphs: dict[int, PackingGraph] = {}
-        self.model: Any = pyo.ConcreteModel("fleet")
+        self.model: Any = pyo.ConcreteModel("fleet") if block is None else block
         add_replicas(self.model, tables)
         add_requests(self.model, tables)
-        add_demand_met(self.model, tables)
+        add_demand_met(self.model, tables, chosen)
         add_capacity(self.model, tables)
         self._add_domains()
         self.model.used_gpus = pyo.Expression(expr=sum(used_gpus(self.model, tables, h) for h in self._pools))
         self.model.cost_usd = pyo.Expression(expr=sum(self._pool_cost(h) for h in self._pools))
-        self.model.least = pyo.Objective(expr=self.model.cost_usd, sense=pyo.minimize)
+        if block is None:
+            self.aim_at_cost()
 
     @property
     def _pools(self) -> range:
@@ -148,7 +159,8 @@ class FleetProgram:
         return pyo.ComponentMap((var, var.value) for var in variables if var.value is not None)
 
     def _aim(self, expression: Any) -> None:  # noqa: ANN401 - a Pyomo expression
-        self.model.del_component("least")
+        if self.model.component("least") is not None:
+            self.model.del_component("least")
         self.model.least = pyo.Objective(expr=expression, sense=pyo.minimize)
 
     def extract(self) -> FleetChoice:

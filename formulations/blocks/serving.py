@@ -38,12 +38,15 @@ def add_requests(model: Any, tables: CostTables) -> None:  # noqa: ANN401
     model.requests = pyo.Var(pairs, domain=pyo.NonNegativeReals)
 
 
-def add_demand_met(model: Any, tables: CostTables) -> None:  # noqa: ANN401
-    """Each class is served in each phase: sum_c f_cd = rate_d; a candidate for both phases counts in both."""
+def add_demand_met(model: Any, tables: CostTables, chosen: Any = 1) -> None:  # noqa: ANN401
+    """Each class is served in each phase: sum_c f_cd = rate_d z; a candidate for both phases counts in both.
+
+    ``chosen`` z is 1, or the binary that says whether this fleet is the one.
+    """
 
     def meet(_: Any, phase: str, d: int) -> Any:  # noqa: ANN401
         servers = [c for c, k in model.requests if k == d and tables.candidates[c].phase in SERVED_BY[phase]]
-        return sum(model.requests[c, d] for c in servers) == float(tables.demand_requests_per_s[d])
+        return sum(model.requests[c, d] for c in servers) == float(tables.demand_requests_per_s[d]) * chosen
 
     classes = [d for d, rate in enumerate(tables.demand_requests_per_s) if rate > 0]
     model.demand_met = pyo.Constraint(list(SERVED_BY), classes, rule=meet)
