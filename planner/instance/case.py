@@ -132,6 +132,15 @@ class SearchSpec(Frozen):
         return self
 
 
+class ReferenceSpec(Frozen):
+    """What somebody paid for this demand. The report sets the plan beside it, and the roofline's plan too."""
+
+    cost_usd: float = Field(gt=0, description="Over the horizon.")
+    calibration: str = Field(default="ideal", description="A second calibration to plan with, for comparison.")
+    source: str
+    note: str = ""
+
+
 class CaseSpec(Frozen):
     """What a case file holds."""
 
@@ -148,6 +157,7 @@ class CaseSpec(Frozen):
     demand: tuple[DemandClass, ...] = Field(min_length=1)
     expert_load: ExpertLoadSpec | None = None
     search: SearchSpec
+    reference: ReferenceSpec | None = None
     sources: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

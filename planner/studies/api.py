@@ -16,6 +16,7 @@ from planner.solve.options import SolveOptions
 from planner.studies.lifecycle import FleetShelf, solve_lifecycle
 from planner.studies.lifecycle_payload import lifecycle_payload
 from planner.studies.payload import answer_payload
+from planner.studies.reference import beside_reference
 from planner.studies.runs import relative_path, run_folder, write_run
 from planner.studies.sensitivity import marginal_usd_per_request, savings
 from planner.studies.serving import solve_serving
@@ -126,6 +127,8 @@ def solve_case(
         return _solve_open(instance, options, progress, settings)
     answer = solve_serving(instance, options, progress)
     payload = answer_payload(answer, savings(instance), marginal_usd_per_request(answer.tables))
+    if instance.case.reference is not None:
+        payload["reference"] = beside_reference(answer, instance.case.reference, options)
     return SolvedCase(instance.name, answer.plan, payload, settings, answer.stop_reason, answer.tables)
 
 

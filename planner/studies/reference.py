@@ -1,0 +1,34 @@
+"""Set a plan beside what somebody really paid, and beside the plan under another calibration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planner.instance.resolve import load_calibration
+from planner.studies.serving import ServingAnswer, solve_serving
+
+if TYPE_CHECKING:
+    from planner.instance.case import ReferenceSpec
+    from planner.solve.options import SolveOptions
+
+
+def beside_reference(answer: ServingAnswer, reference: ReferenceSpec, options: SolveOptions) -> dict[str, Any]:
+    """Cost of the reference, of the plan, and of the plan under the reference's calibration, as ratios to the first."""
+    other = answer.instance.replace(calibration=load_calibration(reference.calibration))
+    answers = (answer, solve_serving(other, options))
+    return {
+        "cost_usd": reference.cost_usd,
+        "source": reference.source,
+        "note": reference.note,
+        "plans": [
+            {
+                "calibration": entry.instance.calibration.name,
+                "title": entry.instance.calibration.title,
+                "cost_usd": entry.cost_usd,
+                "bound_usd": entry.bound_usd,
+                "ratio": entry.cost_usd / reference.cost_usd,
+                "gpus_used": sum(entry.evaluation.gpus_used.values()),
+            }
+            for entry in answers
+        ],
+    }
