@@ -33,7 +33,9 @@ def place(
     strategy: Annotated[str, typer.Option(help="Placement strategy; `planner list strategies` names them.")] = (
         "local_search"
     ),
-    dispatch: Annotated[str, typer.Option(help="even: over all copies; nearest: own node, own rack, then all.")] = "even",
+    dispatch: Annotated[
+        str, typer.Option(help="even: over all copies; nearest: own node, own rack, then all.")
+    ] = "even",
     dead: Annotated[str, typer.Option(help="GPUs out of service, such as 3,17.")] = "",
     gpu_speed: Annotated[Path | None, typer.Option(help="Relative speed of each GPU: a JSON list or text.")] = None,
     gap: Annotated[float | None, typer.Option(help="Stop a layer at this gap; prove tighter where it is open.")] = None,
@@ -47,7 +49,7 @@ def place(
     with reporting(output_format, quiet=quiet) as output:
         from planner.exchange import maps
         from planner.strategies.api import run
-        from planner.strategies.problem import PlacementRequest
+        from planner.strategies.problem import DEFAULT_GAP, PlacementRequest
         from planner.strategies.summary import summary
 
         table, slots, speed = _inputs(loads, gpus, slots_per_gpu, redundant, dead, gpu_speed, gap, time_limit)
@@ -61,7 +63,7 @@ def place(
             time_limit_s=time_limit,
             speed=speed,
             dispatch=dispatch,  # type: ignore[arg-type]  # checked by PlacementRequest
-            **({} if gap is None else {"gap": gap}),
+            gap=DEFAULT_GAP if gap is None else gap,
         )
         result = run(request, strategy, prove=gap is not None)
         path = None
@@ -152,7 +154,7 @@ def _warn(request: PlacementRequest, result: PlacementResult, note: Any) -> None
 
     doubled = duplicates(result.physical_to_logical_map[~request.dense_layers], request.gpus)
     if doubled:
-        layer, gpu, expert = doubled[0]
+        _, gpu, expert = doubled[0]
         note(f"note: {len(doubled)} second copies on one GPU waste a slot, first: expert {expert} on GPU {gpu}")
 
 

@@ -139,7 +139,9 @@ def _read_npz(path: Path) -> tuple[NDArray[Any], str]:
             names = list(archive.files)
             key = next((key for key in KEYS if key in names), names[0] if len(names) == 1 else None)
             if key == "data":
-                raise InstanceError.single(str(path), key, "is a routing file, not loads", "give token counts an expert")
+                raise InstanceError.single(
+                    str(path), key, "is a routing file, not loads", "give token counts an expert"
+                )
             if key is None:
                 message = f"has {len(names)} arrays ({', '.join(names[:6])}), none of them logical_count"
                 raise InstanceError.single(str(path), "", message, "name the load array logical_count")

@@ -1,4 +1,4 @@
-"""Read relative GPU speeds: a JSON list, ``{"speed": [...]}``, or plain text with one number a line or between commas."""
+"""Read relative GPU speeds: a JSON list, ``{"speed": [...]}``, or plain text with numbers between blanks or commas."""
 
 from __future__ import annotations
 

@@ -42,8 +42,9 @@ def layer_problem(request: PlacementRequest, layer: int) -> PlacementProblem:
 def place_by_program(request: PlacementRequest, name: str, solve_layer: LayerSolver) -> PlacementResult:
     """Solve every layer by a program; with one scenario its bound sharpens the result's.
 
-    The bound of a program holds for placements without two copies of an expert on a GPU, as all programs here forbid
-    that. With several scenarios a program minimises the mean of largest over mean load, which bounds no mean balance.
+    The programs put no two copies of an expert on a GPU and may leave slots empty; their bound holds for such
+    placements. An empty slot is filled afterwards, where that helps with a second copy of an expert of that GPU. With
+    several scenarios a program minimises the mean of largest over mean load, which bounds no mean balance.
     """
     start = time.perf_counter()
     rows = np.tile(identity_row(request), (request.layers, 1))
