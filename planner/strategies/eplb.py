@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from planner.errors import FormulationError
 from planner.strategies.result import PlacementResult, assess, identity_row
 
 if TYPE_CHECKING:
@@ -85,7 +86,16 @@ class Eplb:
         return None
 
     def place(self, request: PlacementRequest) -> PlacementResult:
-        """Place every layer as EPLB does."""
+        """Place every layer as EPLB does.
+
+        Raises
+        ------
+        FormulationError
+            If the request is not supported.
+        """
+        reason = self.supports(request)
+        if reason:
+            raise FormulationError(reason)
         start = time.perf_counter()
         placed = np.tile(identity_row(request), (request.layers, 1))
         weight: Float32Array = np.asarray(request.load, dtype=float).sum(axis=0).astype(np.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.errors import InstanceError, NoPlanFound, Problem
+from planner.errors import FormulationError, InstanceError, NoPlanFound, Problem
 from planner.solve.options import SolveOptions
 from planner.solve.result import relative_gap
 from planner.strategies import STRATEGIES
@@ -55,8 +55,8 @@ def _compare_one(instance: Instance, names: list[str], options: SolveOptions) ->
         row |= {"balance_mean": None, "remote_share": None, "gap": None, "note": ""}
         try:
             answer = solve_serving(instance, options, strategy=name)
-        except NoPlanFound as error:
-            row["note"] = error.reasons[0]
+        except (FormulationError, NoPlanFound) as error:
+            row["note"] = str(error).splitlines()[0]
         else:
             row |= _measures(answer)
             bounds.append(answer.bound_usd)
