@@ -11,6 +11,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
+	$(BIN)/python -m planner.strategies.warm
 	touch $(STAMP)
 
 demo: $(STAMP)

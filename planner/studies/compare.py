@@ -95,4 +95,4 @@ def _remote_share(answer: ServingAnswer) -> float | None:
         for row, load in zip(answer.plan.expert_maps[deployment.map_key], instance.expert_load, strict=True):
             copies = copies_per_domain(np.asarray(row), host, instance.model.routed_experts, hosts)
             shares.append(assignment_crossing_share(copies, load, source))
-    return float(np.mean(shares)) if shares else None
+    return max(0.0, float(np.mean(shares))) if shares else None
