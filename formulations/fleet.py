@@ -146,8 +146,11 @@ class FleetProgram:
     def require_gpus(self, proven: float) -> None:
         """Cut off what uses fewer GPUs than ``proven`` [GPUs], a bound of ``aim_at_gpus``.
 
-        In a single pool domains follow: used >= ceil(GPUs / D). The relaxation would rent a fraction of a domain.
+        In a single pool domains follow: used >= ceil(GPUs / D). The relaxation would rent a fraction of a domain. A count
+        that its time limit cut before any bound proves nothing.
         """
+        if not math.isfinite(proven):
+            return
         gpus = math.ceil(proven - _WHOLE)
         self.model.gpus_needed = pyo.Constraint(expr=self.model.used_gpus >= gpus)
         if len(self._pools) == 1 and 0 in self.graphs:
