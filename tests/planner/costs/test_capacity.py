@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +14,14 @@ from serving_helpers import machine, one_layout, tiny
 from planner.costs.capacity import both_capacity, decode_capacity, largest_integer, prefill_capacity
 from planner.costs.layout import enumerate_layouts
 from planner.costs.tables import capacities_of, class_sets, undominated
-from planner.instance.case import Phase
 from planner.instance.instance import Instance
 from planner.instance.loading_case import load_case
 from planner.judge.serving import report_deployment
 from planner.judge.timing import Bench
 from planner.plan import Deployment
+
+if TYPE_CHECKING:
+    from planner.instance.case import Phase
 
 LAYOUT = (2, 1, 1, 2, 4)  # TP2, experts over both GPUs
 WIDE = (1, 4, 1, 4, 2)  # attention copied over four ranks in lockstep
@@ -119,7 +123,7 @@ def test_short_prompts_wait_for_the_long_batch() -> None:
 @given(seed=st.integers(0, 10**6))
 @pytest.mark.parametrize("case", ["rack", "tiny", "short answers"])
 def test_capacity_never_grows_with_imbalance(case: str, seed: int) -> None:
-    """No capacity increases in the imbalance, for every layout, phase and class set: else the bound would not be one."""
+    """No capacity of any layout, phase and class set grows with the imbalance: else the bound would be none."""
     instance = {"rack": rack, "tiny": tiny, "short answers": lambda: tiny(demand__0__output_tokens=4)}[case]()
     layouts = enumerate_layouts(instance.model, instance.pools[0], instance.search)
     draw = np.random.default_rng(seed)
