@@ -16,6 +16,8 @@ from planner.instance.model import MoeModel
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic_core import ErrorDetails
+
 Schema = TypeVar("Schema", bound=BaseModel)
 
 _REMEDIES = {
@@ -61,6 +63,7 @@ def validate(schema: type[Schema], data: dict[str, Any], file: str) -> Schema:
 
 def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Problem]:
     """Translate a pydantic error into the planner's problems."""
+    found = error.errors(include_url=False)
     return [
         Problem(
             file=file,
@@ -68,8 +71,14 @@ def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Pro
             message=item["msg"].removeprefix("Value error, "),
             remedy=_REMEDIES.get(item["type"], "correct the value"),
         )
-        for item in error.errors(include_url=False)
+        for item in found
+        if item["type"] != "too_short" or not _holds_another(item["loc"], found)
     ]
+
+
+def _holds_another(place: tuple[int | str, ...], found: list[ErrorDetails]) -> bool:
+    """Whether entries of the list at ``place`` are wrong themselves: pydantic then counts the list as empty too."""
+    return any(len(item["loc"]) > len(place) and item["loc"][: len(place)] == place for item in found)
 
 
 def load_accelerator(name_or_path: str) -> Accelerator:
