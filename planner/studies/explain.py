@@ -113,7 +113,9 @@ def _domains_needed(instance: Instance) -> list[str]:
     from planner.solve.highs import solve_pyomo
     from planner.strategies.bounds import imbalance_lower_bound
 
-    pools = tuple(type(pool)(**{**pool.__dict__, "domains": None}) for pool in instance.pools)
+    # domains that are paid whole are counted, whatever the pool's own billing
+    changes = {"domains": None, "pays_idle_gpus": True}
+    pools = tuple(type(pool)(**{**pool.__dict__, **changes}) for pool in instance.pools)
     unlimited = instance.replace(pools=pools)
     tables = build_tables(unlimited, lambda ranks, slots: imbalance_lower_bound(instance.expert_load, ranks, slots))
     program = fleet.build(tables)
