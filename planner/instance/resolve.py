@@ -106,6 +106,12 @@ def _pool(spec: PoolSpec, file: str) -> Pool:
         raw = accelerator.model_dump() | spec.override
         raw["sources"] = raw["sources"] | dict.fromkeys(spec.override, f"override in {file}")
         accelerator = validate(Accelerator, raw, f"{file}: pools.{spec.name}.override")
+    if spec.gpus_per_domain is not None and spec.gpus_per_domain > accelerator.scale_up_domain_gpus:
+        message = (
+            f"{spec.gpus_per_domain} GPUs, but {accelerator.name} joins {accelerator.scale_up_domain_gpus} at most"
+        )
+        remedy = "give fewer, or override scale_up_domain_gpus"
+        raise InstanceError.single(file, f"pools.{spec.name}.gpus_per_domain", message, remedy)
     usd, note = price_of(spec, accelerator.name)
     return Pool(
         name=spec.name,

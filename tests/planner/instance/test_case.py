@@ -145,6 +145,7 @@ def test_every_file_that_a_case_names_is_checked(tmp_path: Path) -> None:
         ({"demand.chat.percentile": 1.5}, "demand.0.percentile", "less than 1"),
         ({"demand.chat.ttft_s": "nan s"}, "demand.0.ttft_s", "nan"),
         ({"pools.h100.override": {"hbm_byte": 1}}, "hbm_byte", "Extra inputs"),
+        ({"pools.h100.gpus_per_domain": 16}, "pools.h100.gpus_per_domain", "16 GPUs, but h100 joins 8 at most"),
         ({"model": "llama-3.1-70b"}, "expert_load", "llama-3.1-70b has no experts"),
         ({"model": None}, "", "give either model or [lifecycle]"),
         ({"overlap": "all"}, "overlap", "'none' or 'two_batch'"),
