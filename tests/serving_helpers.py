@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import linprog
 
 from planner.costs.layout import Layouts
 from planner.costs.step import Machine
@@ -148,3 +149,17 @@ def hand_tables(
         pool_names=tuple(f"pool{h}" for h in range(pools)),
         raw_candidates=len(candidates),
     )
+
+
+def carries(tables: CostTables, counts: Sequence[int]) -> bool:
+    """Ask an LP whether these replica counts serve every class in both phases."""
+    pairs = [(c, d) for c, entry in enumerate(tables.candidates) for d in entry.classes]
+    capacity = np.array([[(c == row) / tables.requests_per_s[c, d] for c, d in pairs] for row in range(len(counts))])
+    served = [
+        [float(d == k and tables.candidates[c].phase in (phase, "both")) for c, d in pairs]
+        for phase in ("prefill", "decode")
+        for k in range(len(tables.demand_requests_per_s))
+    ]
+    wanted = np.tile(tables.demand_requests_per_s, 2)
+    found = linprog(np.zeros(len(pairs)), A_ub=capacity, b_ub=np.array(counts), A_eq=np.array(served), b_eq=wanted)
+    return bool(found.success)

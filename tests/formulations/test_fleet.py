@@ -13,8 +13,8 @@ import pyomo.environ as pyo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
-from serving_helpers import candidate, hand_tables
+from scipy.optimize import Bounds, LinearConstraint, milp
+from serving_helpers import candidate, carries, hand_tables
 
 from formulations import fleet
 from formulations.blocks.serving import most_replicas
@@ -36,20 +36,6 @@ def optimum(tables: CostTables) -> float:
     """Solve to a gap of 0; infinite where nothing is feasible."""
     result = solve_pyomo(fleet.build(tables).model, EXACT)
     return math.inf if result.objective is None else result.objective
-
-
-def carries(tables: CostTables, counts: Sequence[int]) -> bool:
-    """Ask an LP whether these replica counts serve every class in both phases."""
-    pairs = [(c, d) for c, entry in enumerate(tables.candidates) for d in entry.classes]
-    capacity = np.array([[(c == row) / tables.requests_per_s[c, d] for c, d in pairs] for row in range(len(counts))])
-    served = [
-        [float(d == k and tables.candidates[c].phase in (phase, "both")) for c, d in pairs]
-        for phase in ("prefill", "decode")
-        for k in range(len(tables.demand_requests_per_s))
-    ]
-    wanted = np.tile(tables.demand_requests_per_s, 2)
-    found = linprog(np.zeros(len(pairs)), A_ub=capacity, b_ub=np.array(counts), A_eq=np.array(served), b_eq=wanted)
-    return bool(found.success)
 
 
 def fewest_bins(sizes: Sequence[int], capacity: int) -> int:
