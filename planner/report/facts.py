@@ -50,6 +50,11 @@ def per_hour(payload: Mapping[str, Any], usd: float | None) -> float | None:
     return None if usd is None else usd / float(payload["horizon_hours"])
 
 
+def life_parts(payload: Mapping[str, Any]) -> str:
+    """Say what the cost of a whole life holds."""
+    return f"pre-training, RL and {words.number(payload['horizon_hours'])} h of serving"
+
+
 def usd_per_million_output_tokens(payload: Mapping[str, Any]) -> float | None:
     """Cost of the whole plan over the answer tokens it serves; None without any."""
     tokens_per_s = sum(entry["requests_per_s"] * entry["output_tokens"] for entry in payload["demand"])
@@ -123,10 +128,11 @@ def binding_limits(payload: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def breakdown(payload: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Parts of the cost: name, dollars over the horizon, share of the cost; idle GPUs last, parts of 0 $ left out."""
+    """Parts of the cost in the order of a life: name, dollars, share of the cost; parts of 0 $ left out."""
     parts = payload["breakdown_usd"]
-    cost = sum(parts.values())
-    return [(name, parts[name], parts[name] / cost) for name in sorted(parts, key="idle".__eq__) if parts[name]]
+    cost, order = sum(parts.values()), list(words.PHASES)
+    known = sorted(parts, key=lambda name: order.index(name) if name in order else -1)
+    return [(name, parts[name], parts[name] / cost) for name in known if parts[name]]
 
 
 def hidden_s(terms: Mapping[str, float], overlap_share: float) -> float:

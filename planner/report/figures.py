@@ -6,7 +6,7 @@ import html
 import json
 from typing import TYPE_CHECKING, Any
 
-from planner.report import facts, words
+from planner.report import facts, life, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,12 +20,14 @@ TERM_COLOURS = {
     "overhead": "#8c929b",
 }
 
+MEMBER_COLOURS = {"training": "#7a4fc0", "serving": "#2f64cc", "bound": "#9db9ea"}
+
 _LEAST_BALANCE_SPAN = 0.02
 
 
 def figures(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Draw every figure that the plan has data for: name to plotly document (data, layout)."""
-    drawn = {}
+    drawn = {"members": members(payload)} if "lifecycle" in payload else {}
     for phase in ("decode", "prefill"):
         entries = step_deployments(payload, phase)
         if entries:
@@ -118,6 +120,60 @@ def _balance_traces(layers: Sequence[Mapping[str, Any]], *, named: bool) -> list
         showlegend=named,
     )
     return [bound, reached]  # in this order the marks lie on the line
+
+
+def members(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Stack training and serving of each member that has a bound; the chosen one is marked, bounds are pale."""
+    import plotly.graph_objects as go
+
+    chosen = payload["decisions"]["training"]["member"]
+    entries = [entry for entry in payload["lifecycle"]["members"] if entry["bound_usd"] is not None]
+    totals = [entry["cost_usd"] or entry["bound_usd"] for entry in entries]
+    scale, unit = (1e6, "million $") if max(totals) >= 1e6 else (1.0, "$")
+    names = [_text(entry["member"]) for entry in entries]
+    parts = (
+        ("training", MEMBER_COLOURS["training"], [entry["training_usd"] for entry in entries]),
+        ("serving, planned", MEMBER_COLOURS["serving"], [entry["serving_usd"] for entry in entries]),
+        ("serving, proven bound", MEMBER_COLOURS["bound"], [_bound_alone(entry) for entry in entries]),
+    )
+    figure = go.Figure()
+    for label, colour, dollars in parts:
+        lengths = [None if usd is None else usd / scale for usd in dollars]
+        hover = "%{y}<br>" + label + " %{x:.4g} " + unit + "<extra></extra>"
+        figure.add_bar(x=lengths, y=names, name=label, orientation="h", marker_color=colour, hovertemplate=hover)
+    figure.data[0].update(
+        text=["<b>chosen</b>" if entry["member"] == chosen else "" for entry in entries],
+        textposition="inside",
+        insidetextanchor="start",
+        insidetextfont={"color": "#ffffff"},
+    )
+    figure.add_scatter(
+        x=[total / scale for total in totals],
+        y=names,
+        text=[_end_text(entry) for entry in entries],
+        mode="text",
+        textposition="middle right",
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    figure.update_layout(
+        barmode="stack",
+        height=150 + 30 * len(names),
+        xaxis={"title": {"text": f"whole life, {unit}"}, "range": [0, 1.4 * max(totals) / scale]},
+        yaxis={"autorange": "reversed", "automargin": True, "type": "category", "showgrid": False},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+    )
+    return _document(figure)
+
+
+def _bound_alone(entry: Mapping[str, Any]) -> float | None:
+    return entry["serving_bound_usd"] if entry["serving_usd"] is None else None
+
+
+def _end_text(entry: Mapping[str, Any]) -> str:
+    """Write at the end of a bar what the member costs, or costs at least."""
+    cost = entry["cost_usd"]
+    return " " + (life.at_least(entry["bound_usd"]) if cost is None else words.usd_rounded(cost))
 
 
 def _document(figure: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly ships no types

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from planner.report import facts, words
+from planner.report import facts, life, words
+from planner.report.life_sections import lifecycle
 from planner.report.markup import Markup, element, joined, section, table
+from planner.report.reference import beside_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-PART_COLOURS = {"prefill": "--prefill-0", "decode": "--decode-0", "both": "--both-0"}
+PART_COLOURS = {
+    "pretraining": "--train-0",
+    "rl_training": "--train-1",
+    "rl_generation": "--train-2",
+    "prefill": "--prefill-0",
+    "decode": "--decode-0",
+    "both": "--both-0",
+}
 
 
 def summary(payload: Mapping[str, Any]) -> Markup:
     """Write the first screen of the page."""
     pair = element("div", _money(payload), _binding(payload), _class="columns")
-    return joined([_header(payload), _cards(payload), _service(payload), pair, _savings(payload)])
+    top = (_header(payload), _cards(payload), beside_reference(payload), lifecycle(payload))
+    return joined([*top, _service(payload), pair, _savings(payload)])
 
 
 def _header(payload: Mapping[str, Any]) -> Markup:
@@ -25,6 +35,8 @@ def _header(payload: Mapping[str, Any]) -> Markup:
     badge = element("span", payload["status"], _class=f"badge {payload['status']}")
     lead = element("p", badge, words.certainty(payload), " ", _stopped(payload), _class="lead")
     about = f"Case {payload['case']}: {payload['model']} on {', '.join(used)}."
+    if "lifecycle" in payload:
+        about += f" The model was chosen: {life.trained(payload)}."
     return element("header", element("h1", payload["title"]), element("p", about), lead)
 
 
@@ -35,22 +47,33 @@ def _stopped(payload: Mapping[str, Any]) -> str:
 
 
 def _cards(payload: Mapping[str, Any]) -> Markup:
-    hours, gpus = payload["horizon_hours"], facts.total_gpus(payload)
-    million = facts.usd_per_million_output_tokens(payload)
-    notes = [] if hours == 1 else [f"{words.usd(payload['cost_usd'])} over {words.number(hours)} h"]
-    notes += [] if million is None else [f"{words.usd(million)} per million output tokens"]
-    bound = words.usd(facts.per_hour(payload, payload["bound_usd"]))
+    gpus = facts.total_gpus(payload)
     difference = words.tiny(payload["evaluator_relative_difference"])
     return element(
         "div",
-        _card("Cost", words.usd(facts.per_hour(payload, payload["cost_usd"])), "per hour", "; ".join(notes)),
-        _card("Proven bound", bound, "per hour", "no plan made of the choices offered costs less than this"),
+        *_cost_cards(payload),
         _card("Gap", words.share(payload["gap"]), "of the cost", "what a better plan could save at most"),
         _card("Judge's difference", difference, "relative", "cost by an independent evaluator against this one"),
         _card("GPUs", f"{gpus['paid']:,}", "paid", f"{gpus['used']:,} in use, {gpus['idle']:,} idle"),
         _card("Found in", words.duration(payload["seconds"]), "", "calibration: " + str(payload["calibration"])),
         _class="cards",
     )
+
+
+def _cost_cards(payload: Mapping[str, Any]) -> tuple[Markup, Markup]:
+    """Write cost and bound: an hour of a serving plan, or the whole life where the model is chosen too."""
+    hours, whole_life = payload["horizon_hours"], "lifecycle" in payload
+    million = facts.usd_per_million_output_tokens(payload)
+    if whole_life:
+        notes = [facts.life_parts(payload)]
+        cost, bound, unit = payload["cost_usd"], payload["bound_usd"], "whole life"
+    else:
+        notes = [] if hours == 1 else [f"{words.usd(payload['cost_usd'])} over {words.number(hours)} h"]
+        cost, bound = (facts.per_hour(payload, payload[key]) for key in ("cost_usd", "bound_usd"))
+        unit = "per hour"
+    notes += [] if million is None else [f"{words.usd(million)} per million output tokens"]
+    proven = "no plan made of the choices offered costs less than this"
+    return _card("Cost", words.usd(cost), unit, "; ".join(notes)), _card("Proven bound", words.usd(bound), unit, proven)
 
 
 def _card(name: str, value: str, unit: str, note: str) -> Markup:
@@ -97,26 +120,37 @@ def _service(payload: Mapping[str, Any]) -> Markup:
 
 def _money(payload: Mapping[str, Any]) -> Markup:
     parts = facts.breakdown(payload)
-    hours = payload["horizon_hours"]
+    hours, whole_life = payload["horizon_hours"], "lifecycle" in payload
     hourly = words.usd_column(facts.per_hour(payload, usd) for _, usd, _ in parts)
     total = words.usd_column(usd for _, usd, _ in parts)
-    columns = ["Part", "$ an hour", "Share"] if hours == 1 else ["Part", "$ an hour", f"$ over {hours:g} h", "Share"]
-    rows: list[Sequence[object]] = []
-    for (name, _, part), an_hour, whole in zip(parts, hourly, total, strict=True):
-        label = element("span", swatch(PART_COLOURS.get(name, "--idle")), words.PHASES.get(name, name))
-        rows.append([label, an_hour, *([] if hours == 1 else [whole]), words.percent(part)])
+    sentence = "Rental of the GPUs in use by what they do, and of GPUs that are paid but idle."
+    numbers = {"$ an hour": hourly, f"$ over {hours:g} h": total}
+    if whole_life:
+        # training has no hourly rate: it is over before the first request
+        numbers = {"$ of the whole life": total}
+        sentence = f"Training, then {sentence[0].lower()}{sentence[1:]}"
+    elif hours == 1:
+        numbers = {"$ an hour": hourly}
+    rows = [
+        [element("span", swatch(_colour(name)), words.PHASES.get(name, name)), *texts, words.percent(part)]
+        for (name, _, part), texts in zip(parts, zip(*numbers.values(), strict=True), strict=True)
+    ]
     return section(
         "money",
         "Where the money goes",
-        "Rental of the GPUs in use by what they do, and of GPUs that are paid but idle.",
+        sentence,
         element("div", *(_slice(name, part) for name, _, part in parts), _class="bar", role="img", aria_label="shares"),
-        table(columns, rows),
+        table(("Part", *numbers, "Share"), rows),
         _one_more_request(payload),
     )
 
 
+def _colour(part: str) -> str:
+    return PART_COLOURS.get(part, "--idle")
+
+
 def _slice(name: str, part: float) -> Markup:
-    style = f"width:{100 * part:.3f}%;background-color:var({PART_COLOURS.get(name, '--idle')})"
+    style = f"width:{100 * part:.3f}%;background-color:var({_colour(name)})"
     text = words.percent(part) if part > 0.06 else ""
     return element("span", text, style=style, _class="idle" if name == "idle" else "part")
 
@@ -148,6 +182,8 @@ def _savings(payload: Mapping[str, Any]) -> Markup:
         "Savings in $ an hour for one more unit of each limit. As billed: change of the plan's cost, idle GPUs paid as "
         "the case says. Of GPUs in use: the same if only GPUs in use were paid; it ranks the limits."
     )
+    if "lifecycle" in payload:
+        sentence += " The model and its tokens stay as chosen."
     return section(
         "next",
         "What to buy or loosen next",

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from planner.report import facts, words
+from planner.report import facts, life, words
+from planner.report.life_text import print_lifecycle, print_reference, print_titled
+from planner.report.terminal import WIDTH, add_row, empty_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from rich.table import Table
-
-WIDTH = 110
-"""Columns of the text."""
 
 
 def render_text(payload: Mapping[str, Any]) -> str:
@@ -30,46 +29,27 @@ def render_text(payload: Mapping[str, Any]) -> str:
     console = Console(file=stream, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
     console.print(f"{words.clean(payload['title'])} ({words.clean(payload['case'])})\n")
     console.print(_headline(payload), "")
+    if payload.get("reference"):
+        print_reference(console, payload)
+    if "lifecycle" in payload:
+        print_lifecycle(console, payload)
     parts = (_classes, _layouts, _service, _pools, _breakdown, _placement, _binding, _savings, _one_more_request)
     for part in parts:
         table = part(payload)
         if table.row_count:
-            # a title printed by the table itself would be folded to the table's width
-            title, table.title = table.title, None
-            console.print(title, table, sep="\n")
+            print_titled(console, table)
     console.print(_closing(payload))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
-
-
-def _table(title: str, columns: Iterable[str], left: int = 1) -> Table:
-    """Make an empty table; the first ``left`` columns are text, the others numbers."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
-    return table
-
-
-def _add(table: Table, *cells: object) -> None:
-    table.add_row(*(words.clean(cell) for cell in cells))
 
 
 def _headline(payload: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
-    hours = payload["horizon_hours"]
-    per_million = facts.usd_per_million_output_tokens(payload)
     gpus = facts.total_gpus(payload)
-    cost = f"{words.usd(facts.per_hour(payload, payload['cost_usd']))} an hour"
-    cost += "" if hours == 1 else f", {words.usd(payload['cost_usd'])} over {words.number(hours)} h"
-    cost += "" if per_million is None else f", {words.usd(per_million)} per million output tokens"
     stopped = words.STOPPED.get(payload["stop_reason"], payload["stop_reason"])
     table = Table.grid(padding=(0, 2))
     rows = (
-        ("cost", cost),
-        ("proven bound", f"{words.usd(facts.per_hour(payload, payload['bound_usd']))} an hour"),
+        *(_life_costs(payload) if "lifecycle" in payload else _serving_costs(payload)),
         ("gap", f"{words.share(payload['gap'])}. {words.certainty(payload)}"),
         ("judge", f"relative difference of its cost {words.tiny(payload['evaluator_relative_difference'])}"),
         ("status", f"{payload['status']}; stopped after {words.duration(payload['seconds'])}: {stopped}"),
@@ -77,17 +57,39 @@ def _headline(payload: Mapping[str, Any]) -> Table:
         ("rests on", f"calibration {payload['calibration']}: {payload['assumptions']['calibration']['title']}"),
     )
     for row in rows:
-        _add(table, *row)
+        add_row(table, *row)
     return table
 
 
+def _serving_costs(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    hours = payload["horizon_hours"]
+    per_million = facts.usd_per_million_output_tokens(payload)
+    cost = f"{words.usd(facts.per_hour(payload, payload['cost_usd']))} an hour"
+    cost += "" if hours == 1 else f", {words.usd(payload['cost_usd'])} over {words.number(hours)} h"
+    cost += "" if per_million is None else f", {words.usd(per_million)} per million output tokens"
+    bound = words.usd(facts.per_hour(payload, payload["bound_usd"]))
+    return [("cost", cost), ("proven bound", f"{bound} an hour")]
+
+
+def _life_costs(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    per_million = facts.usd_per_million_output_tokens(payload)
+    each = [] if per_million is None else [("that is", f"{words.usd(per_million)} per million output tokens")]
+    return [
+        ("trains", life.trained(payload)),
+        ("cost", f"{words.usd(payload['cost_usd'])} for the whole life: {facts.life_parts(payload)}"),
+        *each,
+        ("proven bound", f"{words.usd(payload['bound_usd'])} for the whole life"),
+        ("spent on", life.spend(payload)),
+    ]
+
+
 def _classes(payload: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = empty_table(
         "Demand, and the longest times reached",
         ("class", "requests/s", "tokens in", "cached", "tokens out", "TTFT", "TPOT", "percentile"),
     )
     for entry, row in zip(payload["demand"], facts.class_rows(payload), strict=True):
-        _add(
+        add_row(
             table,
             entry["name"],
             words.number(entry["requests_per_s"]),
@@ -102,14 +104,14 @@ def _classes(payload: Mapping[str, Any]) -> Table:
 
 
 def _layouts(payload: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = empty_table(
         "Deployments",
         ("name", "pool", "phase", "replicas x GPUs", "TP/DP/EP/PP", "slots/GPU", "batch a rank", "$/h"),
         left=3,
     )
     usd = facts.deployment_usd_per_hour(payload)
     for entry in payload["decisions"]["deployments"]:
-        _add(
+        add_row(
             table,
             entry["name"],
             entry["pool"],
@@ -124,7 +126,7 @@ def _layouts(payload: Mapping[str, Any]) -> Table:
 
 
 def _service(payload: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = empty_table(
         "What each deployment serves",
         ("deployment", "class", "requests/s", "TTFT", "TPOT", "utilisation", "HBM", "imbalance"),
         left=2,
@@ -132,7 +134,7 @@ def _service(payload: Mapping[str, Any]) -> Table:
     by_name = {entry["name"]: entry for entry in payload["decisions"]["deployments"]}
     for row in facts.service_rows(payload):
         entry = by_name[row.deployment]
-        _add(
+        add_row(
             table,
             row.deployment,
             row.name,
@@ -147,14 +149,14 @@ def _service(payload: Mapping[str, Any]) -> Table:
 
 
 def _pools(payload: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = empty_table(
         "Pools",
         ("pool", "hardware", "domains used", "GPUs used", "paid", "idle", "$/GPU-hour", "price"),
         left=2,
     )
     table.columns[-1].justify = "left"
     for pool in payload["decisions"]["pools"]:
-        _add(
+        add_row(
             table,
             pool["pool"],
             pool["hardware"],
@@ -169,20 +171,21 @@ def _pools(payload: Mapping[str, Any]) -> Table:
 
 
 def _breakdown(payload: Mapping[str, Any]) -> Table:
-    table = _table("Where the money goes", ("part", f"$ over {words.number(payload['horizon_hours'])} h", "share"))
+    column = "$ of the whole life" if "lifecycle" in payload else f"$ over {words.number(payload['horizon_hours'])} h"
+    table = empty_table("Where the money goes", ("part", column, "share"))
     parts = facts.breakdown(payload)
     for (name, _, part), text in zip(parts, words.usd_column(usd for _, usd, _ in parts), strict=True):
-        _add(table, words.PHASES.get(name, name), text, words.percent(part))
+        add_row(table, words.PHASES.get(name, name), text, words.percent(part))
     return table
 
 
 def _placement(payload: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = empty_table(
         "Experts on GPUs: mean load over the busiest GPU's, mean over layers",
         ("map: ranks x slots", "layers", "balance", "worst layer", "proven bound", "gap"),
     )
     for entry in payload["placement"]:
-        _add(
+        add_row(
             table,
             entry["map"],
             len(entry["layers"]),
@@ -195,30 +198,30 @@ def _placement(payload: Mapping[str, Any]) -> Table:
 
 
 def _binding(payload: Mapping[str, Any]) -> Table:
-    table = _table("What binds (limits met within 2 %)", ("limit", "met by"), left=2)
+    table = empty_table("What binds (limits met within 2 %)", ("limit", "met by"), left=2)
     for limit, deployments in facts.binding_limits(payload).items():
-        _add(table, limit, ", ".join(deployments))
+        add_row(table, limit, ", ".join(deployments))
     return table
 
 
 def _savings(payload: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = empty_table(
         "What one more unit saves, $ an hour (as billed: idle GPUs paid as the case says)",
         ("limit", "one more", "as billed", "of GPUs in use"),
         left=2,
     )
     saved = payload["binding"]["one_more_unit"]
     for entry, (billed, used) in zip(saved, facts.saving_texts(payload), strict=True):
-        _add(table, entry["limit"], entry["unit"], billed, used)
+        add_row(table, entry["limit"], entry["unit"], billed, used)
     return table
 
 
 def _one_more_request(payload: Mapping[str, Any]) -> Table:
-    table = _table("One more request/s costs, $ an hour of GPUs in use", ("class", "$/h"))
+    table = empty_table("One more request/s costs, $ an hour of GPUs in use", ("class", "$/h"))
     marginal = payload["binding"]["usd_of_one_more_request_per_s"]
     texts = words.usd_column(facts.per_hour(payload, usd) for usd in marginal.values())
     for name, text in zip(marginal, texts, strict=True):
-        _add(table, name, text)
+        add_row(table, name, text)
     return table
 
 

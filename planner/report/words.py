@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from planner import units
@@ -23,7 +24,18 @@ STOPPED = {
     "solver_error": "the solver failed",
 }
 
-PHASES = {"prefill": "prefill", "decode": "decode", "both": "prefill and decode", "idle": "idle GPUs"}
+PHASES = {
+    "pretraining": "pre-training",
+    "rl_training": "training on RL tokens",
+    "rl_generation": "rollouts of RL",
+    "prefill": "prefill",
+    "decode": "decode",
+    "both": "prefill and decode",
+    "idle": "idle GPUs",
+}
+"""Parts of the cost in the order of a life."""
+
+_SIZES = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
 
 TERMS = {
     "attention": "attention",
@@ -41,11 +53,18 @@ def number(value: float | None, digits: int = 4) -> str:
     """Write a number with ``digits`` significant digits and a separator at thousands."""
     if value is None:
         return NONE
+    text = significant(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def significant(value: float | None, digits: int) -> str:
+    """Write a number with ``digits`` significant digits, zeros behind the point included; 0 is ``"0"``."""
+    if value is None:
+        return NONE
     if value == 0:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:,.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:,.{decimals}f}"
 
 
 def usd(value: float | None) -> str:
@@ -58,6 +77,36 @@ def usd(value: float | None) -> str:
     if size >= 1 or size == 0:
         return f"{sign}${size:,.2f}"
     return f"{sign}${number(size, 3)}"
+
+
+def usd_rounded(value: float | None) -> str:
+    """Write dollars with four significant digits and M or B for millions or billions, for tables of large sums."""
+    if value is None:
+        return NONE
+    if abs(value) < 1e6:
+        return usd(value)
+    scale, letter = (1e9, "B") if abs(value) >= 1e9 else (1e6, "M")
+    return f"{'-' if value < 0 else ''}${significant(abs(value) / scale, 4)} {letter}"
+
+
+def magnitude(value: float | None, digits: int = 3) -> str:
+    """Write a count of parameters or tokens: ``magnitude(36.6e9)`` is ``"36.6 B"``."""
+    if value is None:
+        return NONE
+    for size, letter in _SIZES:
+        if abs(value) >= size:
+            return f"{significant(value / size, digits)} {letter}"
+    return number(value, digits)
+
+
+def plain_powers(text: str) -> str:
+    """Rewrite the powers of ten in a sentence: ``5.14e+10`` is ``51.4 B``, ``9.43e+24`` stays one without a sign."""
+    return re.sub(r"\d[\d.]*e\+\d+", lambda found: _plain_power(found.group()), text)
+
+
+def _plain_power(power: str) -> str:
+    value = float(power)
+    return magnitude(value) if value < 1e16 else power.replace("e+", "e")
 
 
 def usd_column(values: Iterable[float | None]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from life_samples import life_documents, renamed_life
 from playwright.sync_api import expect, sync_playwright
 from report_samples import PAYLOAD, PLAN, renamed
 
@@ -106,3 +107,48 @@ def test_a_hostile_name_does_not_run(
     assert opened.page.locator("img").count() == 0
     assert opened.page.locator("h1").inner_text() == ATTACK
     assert opened.page.locator("#figure-step-prefill .ytick text").text_content() == ATTACK
+
+
+@pytest.fixture(scope="module")
+def life(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Page of a plan that also chooses its model."""
+    path = tmp_path_factory.mktemp("report") / "life.html"
+    write_report(path, *life_documents())
+    return Opened(browser, path)
+
+
+def test_members_are_drawn_quietly(life: Opened) -> None:
+    """Three members with training and a plan or a bound are six bars with a length; the chosen one is marked."""
+    assert life.complaints == []
+    assert life.requests == [life.address]
+    paths = life.page.locator("#figure-members .bars .point path").evaluate_all(
+        "all => all.map(one => one.getBBox().width)"
+    )
+    assert sum(width > 0 for width in paths) == 6
+    assert life.page.locator("#figure-members .bartext").all_text_contents() == ["chosen"]
+    ends = life.page.locator("#figure-members .textpoint").all_text_contents()
+    assert [text.strip() for text in ends] == ["$8.000 M", "$9.000 M", "\u2265 $9.500 M"]
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_no_table_of_members_or_laws_sticks_out(life: Opened, width: int) -> None:
+    """The page of a lifecycle fits a phone, a tablet and a laptop; the ends of all bars stay inside the figure."""
+    life.page.set_viewport_size({"width": width, "height": 800})
+    life.page.wait_for_timeout(300)
+    assert life.page.evaluate("document.documentElement.scrollWidth") == width
+    edge = life.page.locator("#figure-members").evaluate("one => one.getBoundingClientRect().right")
+    ends = life.page.locator("#figure-members .textpoint").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().right)"
+    )
+    assert max(ends) <= edge
+
+
+def test_hostile_members_and_notes_do_not_run(browser: Browser, tmp_path: Path) -> None:
+    """Members, laws, reasons and notes named like scripts are texts in tables and figure."""
+    payload, plan = life_documents()
+    renamed_life(payload, ATTACK)
+    write_report(tmp_path / "report.html", payload, plan)
+    opened = Opened(browser, tmp_path / "report.html")
+    assert opened.complaints == []
+    assert opened.page.locator("img").count() == 0
+    assert opened.page.locator("#figure-members .ytick text").all_text_contents().count(ATTACK) == 1

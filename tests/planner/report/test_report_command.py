@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from life_samples import life_documents
 from typer.testing import CliRunner
 
 from planner.cli.app import app
@@ -65,5 +66,19 @@ def test_a_result_of_another_shape_is_refused(run_folder: Path, payload: dict[st
     """A key with the wrong kind of value is bad input, not a crash."""
     (run_folder / "manifest.json").write_text(json.dumps({"result": payload | {"decisions": {"pools": 3}}}))
     result = CliRunner().invoke(app, ["report", str(run_folder)])
+    assert result.exit_code == 2
+    assert "not a result of this version" in result.stderr
+
+
+def test_the_page_of_a_lifecycle_is_rebuilt(tmp_path: Path) -> None:
+    """A run that chose its model gives the same page again, and is refused where a part of the choice is missing."""
+    payload, plan = life_documents()
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    (tmp_path / "manifest.json").write_text(json.dumps({"result": payload}))
+    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
+    assert "What is trained, and why" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    payload["decisions"]["training"]["member"] = "unheard of"
+    (tmp_path / "manifest.json").write_text(json.dumps({"result": payload}))
+    result = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert result.exit_code == 2
     assert "not a result of this version" in result.stderr

@@ -68,3 +68,27 @@ def test_control_characters_cannot_reach_a_terminal() -> None:
 def test_the_claim_matches_the_gap(gap: float | None, sentence: str) -> None:
     """Nothing is called proven beyond the gap."""
     assert words.certainty({"gap": gap}) == sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(36.6e9, "36.6 B"), (14.8e12, "14.8 T"), (66e9, "66.0 B"), (1.19e15, "1,190 T"), (57e6, "57.0 M"), (None, "-")],
+)
+def test_parameters_and_tokens_have_three_digits(value: float | None, text: str) -> None:
+    """Millions, billions and trillions by their letters."""
+    assert words.magnitude(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(9065474.9, "$9.065 M"), (102.0e6, "$102.0 M"), (-2.5e9, "-$2.500 B"), (81380.2, "$81,380"), (None, "-")],
+)
+def test_large_sums_have_four_digits(value: float | None, text: str) -> None:
+    """Millions and billions are rounded, smaller sums written out."""
+    assert words.usd_rounded(value) == text
+
+
+def test_powers_of_ten_are_written_plainly() -> None:
+    """Counts get a letter, numbers beyond any letter lose the sign of their power, others stay."""
+    text = "5.14e+10 parameters, 1.75e+03 tokens, 9.43e+24 FLOP, 595 of 0.31"
+    assert words.plain_powers(text) == "51.4 B parameters, 1,750 tokens, 9.43e24 FLOP, 595 of 0.31"

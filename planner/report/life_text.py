@@ -1,0 +1,68 @@
+"""The parts of the terminal text on what was really paid, and on the choice of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planner.report import life, reference, words
+from planner.report.terminal import add_row, empty_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_reference(console: Console, payload: Mapping[str, Any]) -> None:
+    """Print what was really paid beside the plans, and why they differ."""
+    table = empty_table(reference.TITLE, reference.COLUMNS)
+    for row in reference.rows(payload):
+        add_row(table, *row)
+    print_titled(console, table)
+    for text in (reference.lead(payload), *(f"{name}: {text}" for name, text in reference.reasons(payload))):
+        _print(console, text)
+    console.print()
+
+
+def print_lifecycle(console: Console, payload: Mapping[str, Any]) -> None:
+    """Print what is trained and why, the members and what is chosen under each law."""
+    console.print("What is trained, and why\n")
+    warned = [f"Warning: {text}." for text in life.warnings(life.own_law(payload))]
+    given = [f"{name}: {text}." for name, text in life.rests_on(payload)]
+    _bullets(console, [*life.meaning(payload), *warned, *given])
+    print_titled(console, _members(payload))
+    _bullets(console, (f"{name} is out: {text}" for name, text in life.members_out(payload)))
+    columns, rows = life.law_table(payload)
+    laws = empty_table("The same case under each loss law", columns)
+    for row in rows:
+        add_row(laws, *row)
+    print_titled(console, laws)
+    _bullets(console, (f"No plan under law {name}: {text}." for name, text in life.reasons_without_plan(payload)))
+
+
+def print_titled(console: Console, table: Table) -> None:
+    """Print a table under its title: the table itself would fold the title to its own width."""
+    title, table.title = table.title, None
+    console.print(title, table, sep="\n")
+
+
+def _members(payload: Mapping[str, Any]) -> Table:
+    table = empty_table("Members: training, serving with rollouts, whole life", life.MEMBER_COLUMNS, left=2)
+    for row in life.member_rows(payload):
+        add_row(table, *row)
+    return table
+
+
+def _bullets(console: Console, texts: Iterable[str]) -> None:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1))
+    for text in texts:
+        add_row(grid, "-", text)
+    if grid.row_count:
+        console.print(grid, "")
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(words.clean(text))
