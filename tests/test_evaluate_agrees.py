@@ -265,5 +265,5 @@ def test_wrong_number_of_gpus_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_bound_above_a_plan_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables too dark for the bound end in an error: a plan that holds is cheaper than its bound."""
     _break(monkeypatch, lambda tables: replace(tables, requests_per_s=tables.requests_per_s / 3), only_first=True)
-    with pytest.raises(SolverError, match="the bound .* exceeds the cost"):
+    with pytest.raises(SolverError, match=r"the bound .* exceeds the cost"):
         serving.solve_serving(tiny(), EXACT)
