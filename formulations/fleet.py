@@ -146,8 +146,8 @@ class FleetProgram:
     def require_gpus(self, proven: float) -> None:
         """Cut off what uses fewer GPUs than ``proven`` [GPUs], a bound of ``aim_at_gpus``.
 
-        In a single pool domains follow: used >= ceil(GPUs / D). The relaxation would rent a fraction of a domain. A count
-        that its time limit cut before any bound proves nothing.
+        In a single pool domains follow: used >= ceil(GPUs / D). The relaxation would rent a fraction of a domain. A
+        count that its time limit cut before any bound proves nothing.
         """
         if not math.isfinite(proven):
             return
