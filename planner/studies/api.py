@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.documents import json_ready
 from planner.errors import InstanceError
@@ -13,6 +13,7 @@ from planner.instance.lifecycle import LifecycleInstance
 from planner.instance.loading_case import load_case
 from planner.instance.overrides import parse_assignments
 from planner.solve.options import SolveOptions
+from planner.solve.result import StopReason
 from planner.studies.lifecycle import FleetShelf, solve_lifecycle
 from planner.studies.lifecycle_payload import lifecycle_payload
 from planner.studies.payload import answer_payload
@@ -22,15 +23,16 @@ from planner.studies.sensitivity import marginal_usd_per_request, savings
 from planner.studies.serving import solve_serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from planner.costs.tables import CostTables
     from planner.plan import Plan
-    from planner.solve.result import StopReason
+    from planner.studies.sensitivity import Saving
     from planner.studies.serving import Progress
 
 DEFAULT_GAP = 1e-3
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -126,10 +128,12 @@ def solve_case(
     if isinstance(instance, LifecycleInstance):
         return _solve_open(instance, options, progress, settings)
     answer = solve_serving(instance, options, progress)
-    payload = answer_payload(answer, savings(instance), marginal_usd_per_request(answer.tables))
-    if instance.case.reference is not None:
-        payload["reference"] = beside_reference(answer, instance.case.reference, options)
-    return SolvedCase(instance.name, answer.plan, payload, settings, answer.stop_reason, answer.tables)
+    asked = _Questions(answer.stop_reason)
+    payload = answer_payload(answer, *asked.what_binds(instance, answer.tables))
+    reference = instance.case.reference
+    if reference is not None:
+        payload["reference"] = asked.unless_interrupted(lambda: beside_reference(answer, reference, options), None)
+    return asked.solved(instance.name, answer.plan, payload, settings, answer.tables)
 
 
 def _solve_open(
@@ -138,9 +142,36 @@ def _solve_open(
     shelf = FleetShelf(instance, options, progress)
     answer = solve_lifecycle(instance, options, progress, shelf)
     tables = shelf.tables_of(answer.chosen.instance)
-    saved = savings(answer.chosen.instance)
-    payload = lifecycle_payload(answer, shelf, saved, marginal_usd_per_request(tables))
-    return SolvedCase(instance.name, answer.plan, payload, settings, answer.stop_reason, tables)
+    asked = _Questions(answer.stop_reason)
+    payload = lifecycle_payload(answer, shelf, *asked.what_binds(answer.chosen.instance, tables))
+    return asked.solved(instance.name, answer.plan, payload, settings, tables)
+
+
+@dataclass
+class _Questions:
+    """What is asked about a plan once it is found. Ctrl-C ends the asking and keeps the plan."""
+
+    stop_reason: StopReason
+
+    def unless_interrupted(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
+        if self.stop_reason is StopReason.interrupted:
+            return otherwise
+        try:
+            return ask()
+        except KeyboardInterrupt:
+            self.stop_reason = StopReason.interrupted
+            return otherwise
+
+    def what_binds(self, instance: Instance, tables: CostTables) -> tuple[list[Saving], dict[str, float]]:
+        nothing: dict[str, float] = {}
+        marginal = self.unless_interrupted(lambda: marginal_usd_per_request(tables), nothing)
+        return self.unless_interrupted(lambda: savings(instance), []), marginal
+
+    def solved(
+        self, name: str, plan: Plan, payload: dict[str, Any], settings: dict[str, Any], tables: CostTables
+    ) -> SolvedCase:
+        document = payload | {"stop_reason": self.stop_reason}
+        return SolvedCase(name, plan, document, settings, self.stop_reason, tables)
 
 
 def refuse_existing(out: Path | None) -> None:

@@ -23,6 +23,7 @@ from planner.solve.options import SolveOptions
 from planner.solve.result import PlanStatus, StopReason, relative_gap
 from planner.studies.explain import reasons_without_candidates
 from planner.studies.imbalance import ImbalanceBook
+from planner.studies.least_cost import require_counted_gpus
 from planner.studies.serving import AGREEMENT, ServingAnswer, solve_serving
 
 if TYPE_CHECKING:
@@ -130,12 +131,8 @@ class FleetShelf:
         if missing:
             return missing[0]
         program = fleet.build(tables)
-        program.aim_at_gpus()
-        counted = solve_pyomo(program.model, replace(self.options, time_limit_s=_COUNT_S, gap=_COUNT_GAP))
-        if counted.stop_reason is StopReason.infeasible:
-            return "its fleet does not fit the pools"
-        program.require_gpus(counted.bound)
-        program.aim_at_cost()
+        quick = replace(self.options, time_limit_s=_COUNT_S, gap=_COUNT_GAP)
+        require_counted_gpus(program, lambda _stage, _share, _warm: solve_pyomo(program.model, quick))
         result = solve_lp_relaxation(compile_pyomo(program.model).matrix)
         return "its fleet does not fit the pools" if result.objective is None else result.bound
 

@@ -16,14 +16,19 @@ from planner.errors import NoPlanFound
 from planner.solve.highs import solve_lp_relaxation, solve_pyomo
 from planner.solve.matrix import compile_pyomo
 from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus
+from planner.solve.result import PlanStatus, StopReason
 from planner.studies.imbalance import ImbalanceBook
+from planner.studies.least_cost import require_counted_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planner.costs.tables import CostTables
     from planner.instance.instance import Instance, Pool
+    from planner.solve.result import SolveResult
+
+
+_NEGLIGIBLE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,18 @@ class _Value:
 
 
 def savings(instance: Instance, *, seconds_per_solve: float = 5.0) -> list[Saving]:
-    """Solve the case and each of its neighbours; largest saving first."""
-    base = _value(instance, seconds_per_solve)
+    """Solve the case and each of its neighbours; largest saving first.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Also where the solver took Ctrl-C for itself: who asked these questions decides what it means.
+    """
+    book = ImbalanceBook(instance)
+    base = _value(instance, book, seconds_per_solve)
     result = []
     for limit, step, changed in neighbours(instance):
-        value = _value(changed, seconds_per_solve)
+        value = _value(changed, book, seconds_per_solve, at_most=base.cost_usd)
         exact = None if value.cost_usd is None or base.cost_usd is None else base.cost_usd - value.cost_usd
         result.append(Saving(limit, step, exact, base.used_usd - value.used_usd))
     return sorted(result, key=lambda saving: -saving.saves_usd_of_used_gpus)
@@ -67,16 +79,34 @@ def marginal_usd_per_request(tables: CostTables) -> dict[str, float]:
     return totals
 
 
-def _value(instance: Instance, seconds: float) -> _Value:
-    tables = build_tables(instance, ImbalanceBook(instance).optimistic)
-    program = fleet.build(tables)
-    exact = solve_pyomo(program.model, SolveOptions(time_limit_s=seconds))
+def _value(instance: Instance, book: ImbalanceBook, seconds: float, at_most: float | None = None) -> _Value:
+    """Both figures of a case; ``at_most`` is the proven cost of a case that is nowhere better [USD]."""
+    program = fleet.build(build_tables(instance, book.optimistic))
     program.price_used_gpus()
-    relaxed = solve_lp_relaxation(compile_pyomo(program.model).matrix)
-    if relaxed.objective is None:
+    used_usd = _relaxed(program)
+
+    def solve(_stage: str, share: float, warm: bool) -> SolveResult:
+        start = program.held_values() if warm else None
+        return _uninterrupted(solve_pyomo(program.model, SolveOptions(time_limit_s=share * seconds), start))
+
+    counted = require_counted_gpus(program, solve)
+    if at_most is not None and _relaxed(program) >= at_most * (1 - _NEGLIGIBLE):
+        return _Value(at_most, used_usd)
+    exact = solve("cost", 1.0, counted.has_point)
+    return _Value(exact.objective if exact.status is PlanStatus.optimal else None, used_usd)
+
+
+def _relaxed(program: fleet.FleetProgram) -> float:
+    result = _uninterrupted(solve_lp_relaxation(compile_pyomo(program.model).matrix))
+    if result.objective is None:
         raise NoPlanFound(["the changed case has no plan"])
-    proven = exact.objective if exact.status is PlanStatus.optimal else None
-    return _Value(proven, relaxed.objective)
+    return result.objective
+
+
+def _uninterrupted(result: SolveResult) -> SolveResult:
+    if result.stop_reason is StopReason.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:

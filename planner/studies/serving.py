@@ -7,7 +7,6 @@ for what is chosen; the loop ends when every chosen deployment has its placement
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from planner.solve.result import PlanStatus, ProgressPoint, SolveResult, StopRea
 from planner.studies.assemble import assemble, placement_keys
 from planner.studies.explain import reasons_without_candidates, reasons_without_plan
 from planner.studies.imbalance import ImbalanceBook
+from planner.studies.least_cost import solve_least_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ AGREEMENT = 1e-6
 
 _MOST_ROUNDS = 12
 _SECOND_AIM_SHARE = 0.25
-_COUNT_SHARE = 0.25
 _SIDE_SOLVE_S = 10.0
+_AFTER_INTERRUPT_S = 1.0
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
 
 
@@ -87,9 +87,19 @@ class _Search:
     book: ImbalanceBook
     began: float = field(default_factory=time.perf_counter)
     solves: list[SolveResult] = field(default_factory=list)
+    stopped_between_solves: bool = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C asked for the best plan so far: what is left to do is done in a hurry."""
+        return self.stopped_between_solves or any(
+            result.stop_reason is StopReason.interrupted for result in self.solves
+        )
 
     def left(self, share: float = 1.0) -> SolveOptions:
         """Options with what remains of the time limit, or a share of it."""
+        if self.interrupted:
+            return replace(self.options, time_limit_s=_AFTER_INTERRUPT_S)
         if self.options.time_limit_s is None:
             return self.options if share == 1.0 else replace(self.options, time_limit_s=_SIDE_SOLVE_S)
         remaining = self.options.time_limit_s - (time.perf_counter() - self.began)
@@ -105,23 +115,10 @@ class _Search:
         return result
 
     def least_cost(self, program: fleet.FleetProgram, label: str) -> SolveResult:
-        """Solve for cost, after counting the GPUs that any plan needs.
-
-        The count is a quick program, and its bound rounds up the domains, which the relaxation would rent in fractions.
-        """
-        program.aim_at_gpus()
-        counted = self.run(program, f"{label}: GPUs needed", self.left(_COUNT_SHARE))
-        program.aim_at_cost()
-        if counted.stop_reason in (StopReason.infeasible, StopReason.interrupted):
-            return counted if not counted.has_point else self._as_cost(program, counted)
-        program.require_gpus(counted.bound)
-        return self.run(program, f"{label}: cost", self.left(), warm=counted.has_point)
-
-    @staticmethod
-    def _as_cost(program: fleet.FleetProgram, counted: SolveResult) -> SolveResult:
-        """Record of a plan found while GPUs were counted: its cost is known, no bound on cost is."""
-        cost = program.extract().cost_usd
-        return replace(counted, objective=cost, bound=-math.inf, gap=math.inf, status=PlanStatus.feasible)
+        """Solve a new program for cost."""
+        return solve_least_cost(
+            program, lambda stage, share, warm: self.run(program, f"{label}: {stage}", self.left(share), warm=warm)
+        )
 
 
 def solve_serving(
@@ -158,30 +155,53 @@ def _program(instance: Instance, tables: CostTables) -> fleet.FleetProgram:
 
 
 def _refine(search: _Search, tables: CostTables, program: fleet.FleetProgram, bounding: SolveResult) -> ServingAnswer:
-    """Place what is chosen and solve again, until everything chosen is placed."""
-    result, rounds = bounding, 1
+    """Place what is chosen and solve again, until everything chosen is placed. A first Ctrl-C hurries to a plan."""
+    latest = _Round(tables, program, bounding)
     while True:
-        choice = _fewest_gpus(search, program, result)
-        keys = placement_keys(tables, choice)
-        unplaced = keys - search.book.placements.keys()
-        if not unplaced:
-            return _judged(search, tables, choice, bounding, result, rounds)
-        for key in sorted(unplaced):
-            search.book.place(key)
-        tables = build_tables(search.instance, search.book.current)
-        if rounds >= _MOST_ROUNDS or result.stop_reason in _INTERRUPTED:
-            tables = only_placed(tables, search.book)
-        program = _program(search.instance, tables)
-        result = search.least_cost(program, f"round {rounds}")
-        rounds += 1
-        if not result.has_point:
-            raise NoPlanFound(reasons_without_plan(search.instance, tables, program, result))
+        try:
+            choice = _fewest_gpus(search, latest)
+            unplaced = placement_keys(latest.tables, choice) - latest.placed
+            if not unplaced:
+                return _judged(search, latest, choice, bounding)
+            latest = _next_round(search, latest, sorted(unplaced))
+        except KeyboardInterrupt:
+            if search.interrupted:
+                raise
+            search.stopped_between_solves = True
 
 
-def _fewest_gpus(search: _Search, program: fleet.FleetProgram, first: SolveResult) -> fleet.FleetChoice:
+@dataclass(frozen=True)
+class _Round:
+    """A program that has been solved, how often that happened, and the placements that its tables know."""
+
+    tables: CostTables
+    program: fleet.FleetProgram
+    result: SolveResult
+    placed: frozenset[tuple[int, int]] = frozenset()
+    number: int = 1
+
+
+def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]) -> _Round:
+    for key in unplaced:
+        search.book.place(key)
+        if search.book.placements[key].interrupted:
+            search.stopped_between_solves = True
+    placed = frozenset(search.book.placements)
+    tables = build_tables(search.instance, search.book.current)
+    if latest.number >= _MOST_ROUNDS or search.interrupted or latest.result.stop_reason in _INTERRUPTED:
+        tables = only_placed(tables, search.book)
+    program = _program(search.instance, tables)
+    result = search.least_cost(program, f"round {latest.number}")
+    if not result.has_point:
+        raise NoPlanFound(reasons_without_plan(search.instance, tables, program, result))
+    return _Round(tables, program, result, placed, latest.number + 1)
+
+
+def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:
     """Among plans that cost no more take one with the fewest GPUs; the first one if the second solve finds none."""
+    program = latest.program
     choice = program.extract()
-    if first.stop_reason is StopReason.interrupted:
+    if search.interrupted:
         return choice
     program.prefer_fewest_gpus(choice.cost_usd * (1 + 1e-9))
     second = search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE), warm=True)
@@ -202,15 +222,8 @@ def only_placed(tables: CostTables, book: ImbalanceBook) -> CostTables:
     )
 
 
-def _judged(
-    search: _Search,
-    tables: CostTables,
-    choice: fleet.FleetChoice,
-    bounding: SolveResult,
-    result: SolveResult,
-    rounds: int,
-) -> ServingAnswer:
-    plan = assemble(search.instance, tables, choice, search.book)
+def _judged(search: _Search, latest: _Round, choice: fleet.FleetChoice, bounding: SolveResult) -> ServingAnswer:
+    plan = assemble(search.instance, latest.tables, choice, search.book)
     evaluation = evaluate(search.instance, plan)
     difference = abs(evaluation.cost_usd - choice.cost_usd) / max(abs(evaluation.cost_usd), 1e-12)
     if evaluation.violations or difference > AGREEMENT:
@@ -226,7 +239,7 @@ def _judged(
     bound = min(bounding.bound, evaluation.cost_usd)
     return ServingAnswer(
         instance=search.instance,
-        tables=tables,
+        tables=latest.tables,
         plan=plan,
         evaluation=evaluation,
         book=search.book,
@@ -236,12 +249,16 @@ def _judged(
         status=PlanStatus.optimal
         if relative_gap(evaluation.cost_usd, bound) <= search.options.gap
         else PlanStatus.feasible,
-        stop_reason=_worst(bounding.stop_reason, result.stop_reason),
+        stop_reason=_reason(search, [bounding, latest.result]),
         seconds=time.perf_counter() - search.began,
-        rounds=rounds,
+        rounds=latest.number,
         solves=search.solves,
     )
 
 
-def _worst(*reasons: StopReason) -> StopReason:
+def _reason(search: _Search, deciding: list[SolveResult]) -> StopReason:
+    """Return interrupted if Ctrl-C came, else the first reason of the deciding solves that is not the gap."""
+    if search.interrupted:
+        return StopReason.interrupted
+    reasons = [result.stop_reason for result in deciding]
     return next((reason for reason in reasons if reason is not StopReason.optimal_within_gap), reasons[0])

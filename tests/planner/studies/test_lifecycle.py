@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
+
 from formulations import lifecycle as formulation
 from planner.costs import lifecycle as cost
 from planner.costs.tables import build_tables

@@ -1,0 +1,111 @@
+"""`planner compare` and `planner sweep`: rows, gaps, resuming."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from planner.cli.app import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CASE = "tiny_mixtral_island"
+SWEEP = f"""
+name = "two"
+title = "Two prices of speed"
+case = "{CASE}"
+
+[set]
+"pools.h100.usd_per_gpu_hour" = 4.0
+
+[grid]
+"demand.chat.requests_per_s" = [6, 12]
+"demand.chat.tpot_s" = ["50 ms", "0.1 ms"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder that holds a sweep."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.toml").write_text(SWEEP)
+    return tmp_path
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_compare_gives_a_row_a_strategy_with_a_gap_to_the_best_bound() -> None:
+    """Searching never places worse than index order, and no strategy beats the proven bound."""
+    names = "contiguous,round_robin,local_search"
+    code, text, notes = run("compare", CASE, "--strategies", names, "--format", "json")
+    assert code == 0, notes
+    rows = {row["strategy"]: row for row in json.loads(text)["rows"]}
+    assert list(rows) == names.split(",")
+    assert {"strategy", "cost_usd", "balance_mean", "remote_share", "seconds", "gap"} <= set(rows["contiguous"])
+    assert rows["local_search"]["cost_usd"] <= rows["contiguous"]["cost_usd"]
+    assert all(row["gap"] >= 0 for row in rows.values())
+
+
+def test_compare_refuses_an_unknown_strategy() -> None:
+    """Exit code 2, with the names that exist."""
+    code, _, notes = run("compare", CASE, "--strategies", "magic")
+    assert code == 2
+    assert "local_search" in notes
+
+
+def test_sweep_solves_the_grid_and_tells_points_without_a_plan(workplace: Path) -> None:
+    """Four points: doubling demand never costs less; a TPOT of 0.1 ms has no plan, and that is an answer."""
+    code, text, notes = run("sweep", "two.toml", "--out", "table", "--format", "json")
+    assert code == 0, notes
+    document = json.loads(text)
+    assert (document["points"], document["done"], document["failed"]) == (4, 4, 0)
+    rows = [json.loads(line) for line in (workplace / document["table_path"]).read_text().splitlines()]
+    easy = [row for row in rows if row["point"]["demand.chat.tpot_s"] == "50 ms"]
+    assert easy[0]["cost_usd"] <= easy[1]["cost_usd"]
+    assert easy[0]["cost_usd"] == 4.0 * easy[0]["gpus_used"]
+    assert all(row["status"] == "none" and row["reasons"] for row in rows if row not in easy)
+
+
+def test_sweep_resumes_after_a_cut(workplace: Path) -> None:
+    """A table with one whole and one cut line keeps the first, drops the second, and solves what is missing."""
+    run("sweep", "two.toml", "--out", "table", "--quiet")
+    table = workplace / "table" / "points.jsonl"
+    whole = table.read_text()
+    first, second = whole.splitlines()[:2]
+    table.write_text(first + "\n" + second[:40])
+    assert run("sweep", "two.toml", "--out", "table", "--quiet")[0] == 2
+    code, _, notes = run("sweep", "two.toml", "--out", "table", "--resume")
+    assert code == 0
+    assert len(notes.splitlines()) == 3
+    again = [json.loads(line) for line in table.read_text().splitlines()]
+    assert [row["point"] for row in again] == [json.loads(line)["point"] for line in whole.splitlines()]
+    assert json.loads(first) == again[0]
+
+
+def test_sweep_in_two_processes_finds_the_same(workplace: Path) -> None:
+    """Two workers write the same costs as one."""
+    run("sweep", "two.toml", "--out", "one", "--quiet")
+    code, _, notes = run("sweep", "two.toml", "--out", "both", "--workers", "2", "--quiet")
+    assert code == 0, notes
+
+    def costs(folder: str) -> dict[str, object]:
+        lines = (workplace / folder / "points.jsonl").read_text().splitlines()
+        return {json.dumps(json.loads(line)["point"]): json.loads(line)["cost_usd"] for line in lines}
+
+    assert costs("one") == costs("both")
+
+
+def test_a_wrong_sweep_is_refused(workplace: Path) -> None:
+    """No values for a key, and an unknown key: both told, exit code 2."""
+    (workplace / "bad.toml").write_text(SWEEP.replace("[6, 12]", "[]").replace("title", "titel"))
+    code, _, notes = run("sweep", "bad.toml")
+    assert code == 2
+    assert "titel" in notes
