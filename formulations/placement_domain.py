@@ -25,12 +25,12 @@ from formulations.base import Built
 from formulations.blocks import copies, load
 from formulations.packing_inside import pack_domains
 from planner.errors import FormulationError, NoPlanFound
-from planner.solve.highs import solve_pyomo
-from planner.solve.result import SolveResult, StopReason, relative_gap
+from planner.solver.highs import solve_pyomo
+from planner.solver.result import SolveResult, StopReason, relative_gap
 
 if TYPE_CHECKING:
     from formulations.placement_problem import BoolArray, IntArray, PlacementProblem
-    from planner.solve.options import SolveOptions
+    from planner.solver.options import SolveOptions
 
 _LARGEST = 200_000  # integers
 

@@ -16,8 +16,8 @@ import pyomo.environ as pyo
 
 from planner.costs import scaling
 from planner.errors import NoPlanFound, SolverError
-from planner.solve.cutting import CuttingLp
-from planner.solve.matrix import compile_pyomo
+from planner.solver.cutting import CuttingLp
+from planner.solver.matrix import compile_pyomo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

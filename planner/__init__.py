@@ -21,7 +21,7 @@ _HOMES = {
     "Topology": ("planner.topology.topology", "Topology"),
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are the keys of the table above
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -56,7 +56,7 @@ class SolverError(PlannerError):
     exit_code = 3
 
 
-class NoPlanFound(PlannerError):  # noqa: N818 - the name is part of the published contract
+class NoPlanFound(PlannerError):
     """No plan meets the limits. Carries the reasons."""
 
     exit_code = 1

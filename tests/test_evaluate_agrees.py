@@ -22,7 +22,7 @@ from planner.instance.loading_case import load_case
 from planner.judge import timing
 from planner.judge.evaluate import evaluate
 from planner.plan import Deployment
-from planner.solve.options import SolveOptions
+from planner.solver.options import SolveOptions
 from planner.studies import serving
 from planner.studies.imbalance import ImbalanceBook
 

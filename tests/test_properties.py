@@ -14,8 +14,8 @@ from formulations import fleet
 from planner.costs.normal_form import normal_form
 from planner.costs.tables import build_tables
 from planner.instance.loading import load_accelerator, load_model
-from planner.solve.highs import solve_pyomo
-from planner.solve.options import SolveOptions
+from planner.solver.highs import solve_pyomo
+from planner.solver.options import SolveOptions
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.serving import solve_serving
 

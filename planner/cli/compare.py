@@ -31,7 +31,7 @@ def compare(
     Example: planner compare dsv3_h800_day --strategies contiguous,eplb,local_search
     """
     with reporting(output_format, quiet=quiet) as output:
-        from planner.solve.options import SolveOptions
+        from planner.solver.options import SolveOptions
         from planner.studies.api import open_serving_case
         from planner.studies.compare import compare_strategies
 

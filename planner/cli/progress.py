@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from planner.solve.result import ProgressPoint
+    from planner.solver.result import ProgressPoint
 
 _QUIET_S = 1.0
 _INTERVAL_S = 0.2

@@ -44,7 +44,7 @@ def solve(
     """
     with reporting(output_format, quiet=quiet) as output:
         from planner.cli.progress import ProgressLine
-        from planner.solve.options import SolveOptions
+        from planner.solver.options import SolveOptions
         from planner.studies.api import refuse_existing, solve_case
 
         refuse_existing(out)
@@ -58,7 +58,7 @@ def solve(
 
 def _finish(solved: SolvedCase, out: Path | None, output: Output) -> None:
     from planner.report.text import render_text
-    from planner.solve.result import StopReason
+    from planner.solver.result import StopReason
 
     payload = solved.write(out)
     output.document(payload, lambda: render_text(payload))

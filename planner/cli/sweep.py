@@ -30,7 +30,7 @@ def sweep(
     Example: planner sweep h800_kv_and_speed --workers 2
     """
     with reporting(output_format, quiet=quiet) as output:
-        from planner.solve.options import SolveOptions
+        from planner.solver.options import SolveOptions
         from planner.studies.runs import DEFAULT_FOLDER
         from planner.studies.sweep import load_sweep, run_sweep
 

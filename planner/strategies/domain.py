@@ -52,7 +52,7 @@ class Domain:
 
         def solve_layer(problem: PlacementProblem, limit: float | None) -> tuple[npt.NDArray[np.bool_], float]:
             from formulations.placement_domain import place_by_domain
-            from planner.solve.options import SolveOptions
+            from planner.solver.options import SolveOptions
 
             placed = place_by_domain(problem, SolveOptions(time_limit_s=limit, gap=request.gap, seed=request.seed))
             return placed.held, placed.bound

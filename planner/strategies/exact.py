@@ -47,8 +47,8 @@ class Exact:
 
         def solve_layer(problem: PlacementProblem, limit: float | None) -> tuple[npt.NDArray[np.bool_], float]:
             from formulations.placement_exact import PlacementExact
-            from planner.solve.highs import solve_pyomo
-            from planner.solve.options import SolveOptions
+            from planner.solver.highs import solve_pyomo
+            from planner.solver.options import SolveOptions
 
             built = PlacementExact().build(problem)
             result = solve_pyomo(built.model, SolveOptions(time_limit_s=limit, gap=request.gap, seed=request.seed))

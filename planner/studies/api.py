@@ -12,8 +12,8 @@ from planner.instance.instance import Instance
 from planner.instance.lifecycle import LifecycleInstance
 from planner.instance.loading_case import load_case
 from planner.instance.overrides import parse_assignments
-from planner.solve.options import SolveOptions
-from planner.solve.result import StopReason
+from planner.solver.options import SolveOptions
+from planner.solver.result import StopReason
 from planner.studies.lifecycle import FleetShelf, solve_lifecycle
 from planner.studies.lifecycle_payload import lifecycle_payload
 from planner.studies.payload import answer_payload
@@ -73,8 +73,8 @@ class SolvedCase:
     def write_model(self, path: Path) -> None:
         """Write the bounding program as .lp or .mps."""
         from formulations import fleet
-        from planner.solve.matrix import compile_pyomo
-        from planner.solve.write import write_model
+        from planner.solver.matrix import compile_pyomo
+        from planner.solver.write import write_model
 
         write_model(compile_pyomo(fleet.build(self.tables).model).matrix, path)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.errors import FormulationError, InstanceError, NoPlanFound, Problem
-from planner.solve.options import SolveOptions
-from planner.solve.result import relative_gap
+from planner.solver.options import SolveOptions
+from planner.solver.result import relative_gap
 from planner.strategies import STRATEGIES
 from planner.studies.serving import ServingAnswer, solve_serving
 from planner.topology.crossing import assignment_crossing_share, copies_per_domain

@@ -10,8 +10,8 @@ from planner.costs import memory
 from planner.costs.capacity import batch_in_memory
 from planner.costs.layout import enumerate_layouts
 from planner.costs.tables import build_tables, capacities_of, machine_of
-from planner.solve.conflict import infeasible_rows
-from planner.solve.matrix import compile_pyomo
+from planner.solver.conflict import infeasible_rows
+from planner.solver.matrix import compile_pyomo
 from planner.units import with_prefix
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from planner.costs.tables import CostTables
     from planner.instance.case import DemandClass
     from planner.instance.instance import Instance
-    from planner.solve.result import SolveResult
+    from planner.solver.result import SolveResult
 
 SERVING = {"prefill": ("prefill", "both"), "decode": ("decode", "both")}
 
@@ -110,7 +110,7 @@ def reasons_without_plan(
 def _domains_needed(instance: Instance) -> list[str]:
     """Solve with unlimited domains to say how many would be enough, pool by pool."""
     from formulations import fleet
-    from planner.solve.highs import solve_pyomo
+    from planner.solver.highs import solve_pyomo
     from planner.strategies.bounds import imbalance_lower_bound
 
     # domains that are paid whole are counted, whatever the pool's own billing

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.solve.result import PlanStatus, SolveResult, StopReason
+from planner.solver.result import PlanStatus, SolveResult, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,10 +17,10 @@ from planner.costs.tables import build_tables
 from planner.errors import NoPlanFound, SolverError
 from planner.judge.lifecycle import evaluate_lifecycle, member_instance
 from planner.plan import Plan, TrainingChoice
-from planner.solve.highs import solve_lp_relaxation, solve_pyomo
-from planner.solve.matrix import compile_pyomo
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus, StopReason, relative_gap
+from planner.solver.highs import solve_lp_relaxation, solve_pyomo
+from planner.solver.matrix import compile_pyomo
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus, StopReason, relative_gap
 from planner.studies.explain import reasons_without_candidates
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.least_cost import require_counted_gpus

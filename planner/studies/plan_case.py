@@ -10,7 +10,7 @@ from planner.studies.serving import ServingAnswer, solve_serving
 
 if TYPE_CHECKING:
     from planner.instance.instance import Instance
-    from planner.solve.options import SolveOptions
+    from planner.solver.options import SolveOptions
     from planner.studies.serving import Progress
 
 

@@ -9,7 +9,7 @@ from planner.studies.serving import ServingAnswer, solve_serving
 
 if TYPE_CHECKING:
     from planner.instance.case import ReferenceSpec
-    from planner.solve.options import SolveOptions
+    from planner.solver.options import SolveOptions
 
 
 def beside_reference(answer: ServingAnswer, reference: ReferenceSpec, options: SolveOptions) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from formulations import fleet
 from planner.costs.tables import build_tables
 from planner.errors import NoPlanFound
-from planner.solve.highs import solve_lp_relaxation, solve_pyomo
-from planner.solve.matrix import compile_pyomo
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus, StopReason
+from planner.solver.highs import solve_lp_relaxation, solve_pyomo
+from planner.solver.matrix import compile_pyomo
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus, StopReason
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.least_cost import require_counted_gpus
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from planner.costs.tables import CostTables
     from planner.instance.instance import Instance, Pool
-    from planner.solve.result import SolveResult
+    from planner.solver.result import SolveResult
 
 
 _NEGLIGIBLE = 1e-7

@@ -15,9 +15,9 @@ from formulations import fleet
 from planner.costs.tables import CostTables, build_tables
 from planner.errors import NoPlanFound, SolverError
 from planner.judge.evaluate import Evaluation, evaluate
-from planner.solve.highs import solve_pyomo
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
+from planner.solver.highs import solve_pyomo
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
 from planner.studies.assemble import assemble, placement_keys
 from planner.studies.explain import reasons_without_candidates, reasons_without_plan
 from planner.studies.imbalance import ImbalanceBook

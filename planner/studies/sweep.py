@@ -12,7 +12,7 @@ from planner.instance import library
 from planner.instance.loading import read_toml, validate
 from planner.instance.loading_case import load_case
 from planner.instance.sweep import SweepSpec
-from planner.solve.options import SolveOptions
+from planner.solver.options import SolveOptions
 from planner.studies.plan_case import plan_case
 from planner.studies.runs import relative_path
 

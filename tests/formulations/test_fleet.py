@@ -19,10 +19,10 @@ from serving_helpers import candidate, carries, hand_tables
 from formulations import fleet
 from formulations.blocks.serving import most_replicas
 from planner.costs.tables import undominated
-from planner.solve.highs import solve_lp_relaxation, solve_pyomo
-from planner.solve.matrix import compile_pyomo
-from planner.solve.options import SolveOptions
-from planner.solve.result import StopReason
+from planner.solver.highs import solve_lp_relaxation, solve_pyomo
+from planner.solver.matrix import compile_pyomo
+from planner.solver.options import SolveOptions
+from planner.solver.result import StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

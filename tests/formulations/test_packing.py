@@ -23,9 +23,9 @@ from formulations.blocks.packing import (
     patterns_of,
     without_surplus,
 )
-from planner.solve.highs import solve_lp_relaxation, solve_pyomo
-from planner.solve.matrix import compile_pyomo
-from planner.solve.options import SolveOptions
+from planner.solver.highs import solve_lp_relaxation, solve_pyomo
+from planner.solver.matrix import compile_pyomo
+from planner.solver.options import SolveOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

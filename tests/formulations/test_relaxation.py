@@ -6,8 +6,8 @@ import pytest
 from helpers import tiny_placements
 
 from formulations import get
-from planner.solve.highs import solve_lp_relaxation
-from planner.solve.matrix import compile_pyomo
+from planner.solver.highs import solve_lp_relaxation
+from planner.solver.matrix import compile_pyomo
 
 CASES = {case.name: case for case in tiny_placements()}
 

@@ -16,11 +16,11 @@ from formulations import FORMULATIONS, get
 from formulations.placement_domain import PlacementDomain, place_by_domain
 from formulations.placement_problem import PlacementProblem
 from planner.errors import FormulationError, InstanceError, NoPlanFound
-from planner.solve.highs import solve_pyomo
-from planner.solve.matrix import compile_pyomo
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus
-from planner.solve.write import write_model
+from planner.solver.highs import solve_pyomo
+from planner.solver.matrix import compile_pyomo
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus
+from planner.solver.write import write_model
 
 if TYPE_CHECKING:
     from pathlib import Path

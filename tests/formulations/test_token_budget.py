@@ -17,7 +17,7 @@ from planner.costs import scaling
 from planner.costs.scaling import SpendRates
 from planner.errors import NoPlanFound
 from planner.instance.law import LossLaw, load_law
-from planner.solve.matrix import compile_pyomo
+from planner.solver.matrix import compile_pyomo
 
 LAWS = ("hoffmann", "hoffmann_tex", "sardana", "besiroglu")
 

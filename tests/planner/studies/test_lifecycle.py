@@ -14,8 +14,8 @@ from planner.errors import InstanceError, NoPlanFound
 from planner.instance.lifecycle import LifecycleInstance
 from planner.instance.loading_case import load_case
 from planner.judge.lifecycle import evaluate_lifecycle, member_instance
-from planner.solve.highs import solve_pyomo
-from planner.solve.options import SolveOptions
+from planner.solver.highs import solve_pyomo
+from planner.solver.options import SolveOptions
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.lifecycle import FleetShelf, LifecycleAnswer, solve_lifecycle
 from planner.studies.lifecycle_payload import law_row

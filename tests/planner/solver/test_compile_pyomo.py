@@ -10,10 +10,10 @@ import pytest
 from pyomo.common.collections import ComponentMap
 
 from planner.errors import FormulationError
-from planner.solve.highs import solve_pyomo
-from planner.solve.matrix import compile_pyomo
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus, StopReason
+from planner.solver.highs import solve_pyomo
+from planner.solver.matrix import compile_pyomo
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus, StopReason
 
 
 def small_model() -> pyo.ConcreteModel:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyomo.environ as pyo
 import pytest
 
-from planner.solve.matrix import compile_pyomo
-from planner.solve.run import new_highs
+from planner.solver.matrix import compile_pyomo
+from planner.solver.run import new_highs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,12 +14,12 @@ import scipy.sparse
 from solve_programs import knapsack, linear, market_split
 
 from planner.errors import InstanceError
-from planner.solve.conflict import infeasible_rows
-from planner.solve.highs import solve_matrix
-from planner.solve.matrix import MatrixModel
-from planner.solve.options import SolveOptions
-from planner.solve.result import StopReason
-from planner.solve.write import safe_names, write_model
+from planner.solver.conflict import infeasible_rows
+from planner.solver.highs import solve_matrix
+from planner.solver.matrix import MatrixModel
+from planner.solver.options import SolveOptions
+from planner.solver.result import StopReason
+from planner.solver.write import safe_names, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path

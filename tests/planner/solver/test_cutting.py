@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import SolverError
-from planner.solve.cutting import CuttingLp
-from planner.solve.matrix import compile_pyomo
+from planner.solver.cutting import CuttingLp
+from planner.solver.matrix import compile_pyomo
 
 
 def triangle() -> CuttingLp:

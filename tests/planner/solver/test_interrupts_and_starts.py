@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from solve_programs import knapsack, market_split
 
-from planner.solve.highs import solve_matrix
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus, ProgressPoint, StopReason
-from planner.solve.run import Run
+from planner.solver.highs import solve_matrix
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus, ProgressPoint, StopReason
+from planner.solver.run import Run
 
 SCRIPT = """
 import json, sys
 sys.path.insert(0, {folder!r})
 from solve_programs import market_split
-from planner.solve.highs import solve_matrix
-from planner.solve.options import SolveOptions
+from planner.solver.highs import solve_matrix
+from planner.solver.options import SolveOptions
 shown = []
 def watch(point):
     if not shown and point.objective < 1e9:

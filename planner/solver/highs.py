@@ -11,17 +11,17 @@ import numpy as np
 from highspy import HighsModelStatus
 
 from planner.errors import NoPlanFound
-from planner.solve.matrix import CompiledModel, MatrixModel, compile_pyomo
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
-from planner.solve.run import Run, log_path, versions
+from planner.solver.matrix import CompiledModel, MatrixModel, compile_pyomo
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
+from planner.solver.run import Run, log_path, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from planner.solve.run import Watcher
+    from planner.solver.run import Watcher
 
 
 def solve_pyomo(

@@ -11,10 +11,10 @@ import pytest
 from solve_programs import knapsack, linear, market_split
 
 from planner.errors import InstanceError, SolverError
-from planner.solve.highs import solve_lp_relaxation, solve_matrix
-from planner.solve.options import SolveOptions
-from planner.solve.result import PlanStatus, StopReason, relative_gap
-from planner.solve.run import STOP_REASONS
+from planner.solver.highs import solve_lp_relaxation, solve_matrix
+from planner.solver.options import SolveOptions
+from planner.solver.result import PlanStatus, StopReason, relative_gap
+from planner.solver.run import STOP_REASONS
 
 KNAPSACK = knapsack([10, 13, 7, 8], [3, 4, 2, 3], 7)  # best: 13 + 10 = 23 at weight 7 (16 subsets by hand)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.solve.highs import solve_matrix
-from planner.solve.options import SolveOptions
-from planner.solve.result import StopReason
+from planner.solver.highs import solve_matrix
+from planner.solver.options import SolveOptions
+from planner.solver.result import StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from planner.solve.matrix import MatrixModel
+    from planner.solver.matrix import MatrixModel
 
 
 def infeasible_rows(matrix: MatrixModel, time_limit_s: float = 10.0) -> list[str]:

@@ -7,13 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from planner.errors import InstanceError, SolverError
-from planner.solve.run import check, new_highs
+from planner.solver.run import check, new_highs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from planner.solve.matrix import MatrixModel
+    from planner.solver.matrix import MatrixModel
 
 _LONGEST_NAME = 200  # LP readers stop at 255 characters
 _RESERVED = re.compile(

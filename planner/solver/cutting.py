@@ -9,14 +9,14 @@ import highspy
 import numpy as np
 
 from planner.errors import SolverError
-from planner.solve.run import check, new_highs
+from planner.solver.run import check, new_highs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from planner.solve.matrix import MatrixModel
+    from planner.solver.matrix import MatrixModel
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse
 
-from planner.solve.matrix import MatrixModel
+from planner.solver.matrix import MatrixModel
 
 
 def market_split(items: int = 60, rows: int = 5, seed: int = 0) -> MatrixModel:

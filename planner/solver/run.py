@@ -25,16 +25,16 @@ import numpy as np
 from highspy import HighsModelStatus, HighsStatus
 
 from planner.errors import SolverError
-from planner.solve.quiet import QuietHighs
-from planner.solve.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
+from planner.solver.quiet import QuietHighs
+from planner.solver.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from planner.solve.matrix import MatrixModel
-    from planner.solve.options import SolveOptions
+    from planner.solver.matrix import MatrixModel
+    from planner.solver.options import SolveOptions
 
     Watcher = Callable[[ProgressPoint], None]
 

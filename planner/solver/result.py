@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from planner.solve.options import SolveOptions
+    from planner.solver.options import SolveOptions
 
 
 class StopReason(StrEnum):
