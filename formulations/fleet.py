@@ -24,7 +24,15 @@ from formulations.blocks.packing import (
     patterns_of,
     without_surplus,
 )
-from formulations.blocks.serving import SERVED_BY, add_capacity, add_demand_met, add_replicas, add_requests, used_gpus
+from formulations.blocks.serving import (
+    SERVED_BY,
+    add_capacity,
+    add_demand_met,
+    add_replicas,
+    add_shares,
+    replicas_for_class,
+    used_gpus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +83,7 @@ class FleetProgram:
         self.graphs: dict[int, PackingGraph] = {}
         self.model: Any = pyo.ConcreteModel("fleet") if block is None else block
         add_replicas(self.model, tables)
-        add_requests(self.model, tables)
+        add_shares(self.model, tables)
         add_demand_met(self.model, tables, chosen)
         add_capacity(self.model, tables)
         self._add_domains()
@@ -152,6 +160,7 @@ class FleetProgram:
         if not math.isfinite(proven):
             return
         gpus = math.ceil(proven - _WHOLE)
+        self.model.del_component("gpus_needed")
         self.model.gpus_needed = pyo.Constraint(expr=self.model.used_gpus >= gpus)
         if len(self._pools) == 1 and 0 in self.graphs:
             self.model.packing[0].domains_used.setlb(math.ceil(gpus / self.tables.gpus_per_domain[0]))
@@ -171,16 +180,17 @@ class FleetProgram:
 
         A search that stops early may keep replicas without requests and domains without replicas.
         """
-        model, rates = self.model, self.tables.requests_per_s
-        requests = {key: float(pyo.value(var)) for key, var in model.requests.items() if pyo.value(var) > _PRESENT}
+        model, tables = self.model, self.tables
+        shares = {key: float(pyo.value(var)) for key, var in model.share.items() if pyo.value(var) > _PRESENT}
         load = dict.fromkeys(model.replicas, 0.0)
-        for (c, d), taken in requests.items():
-            load[c] += taken / float(rates[c, d])
+        for (c, d), share in shares.items():
+            load[c] += share * replicas_for_class(tables, c, d)
         for c, var in model.replicas.items():
             var.set_value(min(round(pyo.value(var)), math.ceil(load[c] - _WHOLE)))
         replicas = {c: round(pyo.value(var)) for c, var in model.replicas.items() if pyo.value(var) > 0.5}
         patterns = {pool: self._settle_domains(pool, replicas) for pool in self.graphs}
-        kept = {key: taken for key, taken in requests.items() if key[0] in replicas}
+        rates = tables.demand_requests_per_s
+        kept = {(c, d): share * float(rates[d]) for (c, d), share in shares.items() if c in replicas}
         return FleetChoice(replicas, kept, patterns, float(pyo.value(model.cost_usd)))
 
     def _settle_domains(self, pool: int, replicas: Mapping[int, int]) -> list[list[int]]:

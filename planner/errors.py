@@ -57,10 +57,11 @@ class SolverError(PlannerError):
 
 
 class NoPlanFound(PlannerError):
-    """No plan meets the limits. Carries the reasons."""
+    """No plan was found: none meets the limits, or the search was cut short. Carries the reasons."""
 
     exit_code = 1
 
-    def __init__(self, reasons: Iterable[str]) -> None:
+    def __init__(self, reasons: Iterable[str], stop_reason: str = "infeasible") -> None:
         self.reasons = tuple(reasons)
+        self.stop_reason = stop_reason
         super().__init__("\n".join(self.reasons))

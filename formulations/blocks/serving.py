@@ -26,40 +26,48 @@ def add_replicas(model: Any, tables: CostTables) -> None:  # noqa: ANN401 - a Py
 def most_replicas(tables: CostTables, candidate: int) -> int:
     """Replicas that the whole demand of the candidate's classes could need, or that its pool could hold."""
     entry = tables.candidates[candidate]
-    need = sum(tables.demand_requests_per_s[d] / tables.requests_per_s[candidate, d] for d in entry.classes)
+    need = sum(replicas_for_class(tables, candidate, d) for d in entry.classes)
     domains = tables.domains[entry.pool]
     held = math.inf if domains is None else domains * tables.gpus_per_domain[entry.pool] // entry.gpus
     return int(min(math.ceil(need - 1e-9), held))
 
 
-def add_requests(model: Any, tables: CostTables) -> None:  # noqa: ANN401
-    """``requests[c, d] >= 0``: requests/s of class d that candidate c takes."""
+def add_shares(model: Any, tables: CostTables) -> None:  # noqa: ANN401
+    """``share[c, d]`` in [0, 1]: share of the requests of class d that candidate c takes, f_cd = rate_d share_cd.
+
+    Shares rather than rates, because the solver's tolerances are absolute and rates span many orders of magnitude.
+    """
     pairs = [(c, d) for c, entry in enumerate(tables.candidates) for d in entry.classes]
-    model.requests = pyo.Var(pairs, domain=pyo.NonNegativeReals)
+    model.share = pyo.Var(pairs, domain=pyo.NonNegativeReals, bounds=(0, 1))
 
 
 def add_demand_met(model: Any, tables: CostTables, chosen: Any = 1) -> None:  # noqa: ANN401
-    """Each class is served in each phase: sum_c f_cd = rate_d z; a candidate for both phases counts in both.
+    """Each class is served in each phase: sum_c share_cd = z; a candidate for both phases counts in both.
 
     ``chosen`` z is 1, or the binary that says whether this fleet is the one.
     """
 
     def meet(_: Any, phase: str, d: int) -> Any:  # noqa: ANN401
-        servers = [c for c, k in model.requests if k == d and tables.candidates[c].phase in SERVED_BY[phase]]
-        return sum(model.requests[c, d] for c in servers) == float(tables.demand_requests_per_s[d]) * chosen
+        servers = [c for c, k in model.share if k == d and tables.candidates[c].phase in SERVED_BY[phase]]
+        return sum(model.share[c, d] for c in servers) == chosen
 
     classes = [d for d, rate in enumerate(tables.demand_requests_per_s) if rate > 0]
     model.demand_met = pyo.Constraint(list(SERVED_BY), classes, rule=meet)
 
 
 def add_capacity(model: Any, tables: CostTables) -> None:  # noqa: ANN401
-    """Replicas carry what they take: sum_d f_cd / k_dc <= n_c."""
+    """Replicas carry what they take: sum_d share_cd rate_d / k_dc <= n_c."""
 
     def carry(_: Any, c: int) -> Any:  # noqa: ANN401
-        load = sum(model.requests[c, d] / float(tables.requests_per_s[c, d]) for d in tables.candidates[c].classes)
+        load = sum(replicas_for_class(tables, c, d) * model.share[c, d] for d in tables.candidates[c].classes)
         return load <= model.replicas[c]
 
     model.capacity = pyo.Constraint(range(len(tables.candidates)), rule=carry)
+
+
+def replicas_for_class(tables: CostTables, candidate: int, d: int) -> float:
+    """Replicas, a fraction among them, that the whole of class d takes: rate_d / k_dc."""
+    return float(tables.demand_requests_per_s[d] / tables.requests_per_s[candidate, d])
 
 
 def used_gpus(

@@ -56,8 +56,9 @@ def reporting(output_format: Format, *, quiet: bool = False) -> Iterator[Output]
         yield output
     except NoPlanFound as error:
         if output_format is Format.json:
-            output.document({"status": "none", "stop_reason": "infeasible", "reasons": list(error.reasons)}, str)
-        sys.stderr.write("No plan meets the limits:\n" + "".join(f"  - {reason}\n" for reason in error.reasons))
+            output.document({"status": "none", "stop_reason": error.stop_reason, "reasons": list(error.reasons)}, str)
+        heading = "No plan meets the limits" if error.stop_reason == "infeasible" else "No plan was found"
+        sys.stderr.write(f"{heading}:\n" + "".join(f"  - {reason}\n" for reason in error.reasons))
         raise typer.Exit(error.exit_code) from None
     except PlannerError as error:
         lines = str(error).splitlines() or [type(error).__name__]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -55,24 +55,51 @@ def weight_bytes_per_gpu(
     """Weight bytes on the fullest GPU [B].
 
     Attention, dense and shared blocks are cut by tensor parallelism and copied over data-parallel ranks; a slot holds
-    one expert cut ``expert_shards`` ways; the fullest stage has ceil(layers / P) layers and one embedding.
+    one expert cut ``expert_shards`` ways; a stage holds one embedding, a single stage both.
     """
-    width = PRECISION_BYTES
-    attention = model.layers * (model.attention_params + 2 * model.hidden_size) * width[model.weights.attention]
-    dense = (model.dense_layers * model.dense_ffn_params + model.moe_layers * model.shared_params) * width[
-        model.weights.dense_ffn
-    ]
-    routers = model.moe_layers * model.router_params * width["bf16"]
-    slots = model.moe_layers * slots_per_gpu * model.expert_params * width[model.weights.routed_experts] / expert_shards
-    layers = (attention + dense) / tensor_parallel + routers + slots
-    embedding = model.vocab_size * model.hidden_size * width[model.weights.embeddings]
+    first, later = (
+        _layer_bytes(model, stage(model, pipeline_parallel), tensor_parallel, expert_shards, slots_per_gpu)
+        for stage in (first_stage, fullest_stage)
+    )
+    embedding = model.vocab_size * model.hidden_size * PRECISION_BYTES[model.weights.embeddings]
     copies = np.where(np.asarray(pipeline_parallel) > 1, 1.0, 1.0 if model.tied_embeddings else 2.0)
-    return layers * stage_share(model.layers, pipeline_parallel) + copies * embedding / tensor_parallel
+    return np.maximum(first, later) + copies * embedding / tensor_parallel
 
 
-def stage_share(layers: int, pipeline_parallel: Number) -> Number:
-    """Share of the layers on the longest of P stages: ceil(layers / P) / layers."""
-    return np.ceil(layers / np.asarray(pipeline_parallel, dtype=np.float64)) / layers
+def _layer_bytes(
+    model: MoeModel, stage: StageLayers, tensor_parallel: Number, expert_shards: Number, slots_per_gpu: Number
+) -> Number:
+    width = PRECISION_BYTES
+    attention = stage.layers * (model.attention_params + 2 * model.hidden_size) * width[model.weights.attention]
+    dense = (stage.dense * model.dense_ffn_params + stage.moe * model.shared_params) * width[model.weights.dense_ffn]
+    routers = stage.moe * model.router_params * width["bf16"]
+    slots = stage.moe * slots_per_gpu * model.expert_params * width[model.weights.routed_experts] / expert_shards
+    return (attention + dense) / tensor_parallel + routers + slots
+
+
+class StageLayers(NamedTuple):
+    """Layers of one pipeline stage: all of them, those with routed experts, those with a dense block."""
+
+    layers: Number
+    moe: Number
+    dense: Number
+
+
+def fullest_stage(model: MoeModel, pipeline_parallel: Number) -> StageLayers:
+    """Layers of the stage with most experts: ceil(layers / P), of which as many as possible hold experts.
+
+    Dense layers come first in every model here, so a later stage holds experts only. One stage holds the whole model.
+    """
+    layers = np.ceil(model.layers / np.asarray(pipeline_parallel, dtype=np.float64))
+    moe = np.minimum(layers, model.moe_layers)
+    return StageLayers(layers, moe, layers - moe)
+
+
+def first_stage(model: MoeModel, pipeline_parallel: Number) -> StageLayers:
+    """Layers of the first stage: ceil(layers / P), the dense ones among them."""
+    layers = np.ceil(model.layers / np.asarray(pipeline_parallel, dtype=np.float64))
+    dense = np.minimum(layers, model.dense_layers)
+    return StageLayers(layers, layers - dense, dense)
 
 
 def usable_bytes(hbm_bytes: float, usable_share: float, reserve_bytes: float) -> float:

@@ -59,8 +59,3 @@ def overlapped_s(communication: Number, rest: Number, overlap_share: float) -> N
 def pipeline_hop_s(tokens: Number, hidden_bytes: float, *, bytes_per_s: Number, latency_s: float) -> Number:
     """Time [s] to hand the activations of ``tokens`` to the next pipeline stage."""
     return latency_s + tokens * hidden_bytes / bytes_per_s
-
-
-def kv_transfer_s(kv_bytes: Number, gpus: Number, *, bytes_per_s: float) -> Number:
-    """Time [s] to send one request's KV from prefill to decode over the links of ``gpus`` senders."""
-    return kv_bytes / (gpus * bytes_per_s)

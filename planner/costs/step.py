@@ -18,6 +18,7 @@ from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planner.costs.compute import Number
     from planner.costs.layout import Layouts
     from planner.instance.calibration import Calibration
     from planner.instance.case import DemandClass
@@ -44,6 +45,11 @@ class Machine:
     layouts: Layouts
     imbalance: NDArray[np.float64]
 
+    @property
+    def stage(self) -> memory.StageLayers:
+        """Layers of the fullest stage, columns [layout]."""
+        return memory.fullest_stage(self.model, self.layouts.pipeline_parallel)
+
 
 @dataclass(frozen=True)
 class StepTerms:
@@ -67,10 +73,9 @@ class StepTerms:
 
 def decode_terms(machine: Machine, batch: Column, context_tokens: float) -> StepTerms:
     """Terms of one decode step with ``batch`` [layout] sequences per attention rank at ``context_tokens``."""
-    model, overheads = machine.model, machine.calibration.overheads
-    share = _stage_share(machine)
+    overheads, stage = machine.calibration.overheads, machine.stage
     return StepTerms(
-        attention=share * _attention_decode(machine, batch, context_tokens),
+        attention=stage.layers * _attention_decode(machine, batch, context_tokens),
         dense=_dense(
             machine,
             batch,
@@ -78,40 +83,36 @@ def decode_terms(machine: Machine, batch: Column, context_tokens: float) -> Step
             machine.calibration.decode.dense_compute,
             machine.calibration.decode.dense_half_tokens,
         ),
-        experts=share * _experts(machine, batch, machine.calibration.decode.expert_compute),
-        all_reduce=share * 2 * model.layers * _all_reduce(machine, batch),
-        all_to_all=share * _all_to_all(machine, batch),
-        overhead=share * _layer_overhead(machine) + overheads.per_step_s + overheads.per_sequence_s * batch,
+        experts=stage.moe * _experts(machine, batch, machine.calibration.decode.expert_compute),
+        all_reduce=2 * stage.layers * _all_reduce(machine, batch),
+        all_to_all=stage.moe * _all_to_all(machine, batch),
+        overhead=_layer_overhead(machine) + overheads.per_step_s + overheads.per_sequence_s * batch,
         overlap_share=machine.overlap_share,
     )
 
 
 def prefill_terms(machine: Machine, requests: Column, demand: DemandClass) -> StepTerms:
     """Terms of one prefill batch of ``requests`` [layout] prompts of one class per attention rank."""
-    model, efficiency = machine.model, machine.calibration.prefill
+    efficiency, stage = machine.calibration.prefill, machine.stage
     tokens = requests * demand.new_input_tokens
-    share = _stage_share(machine)
     return StepTerms(
-        attention=share * _attention_prefill(machine, requests, demand),
+        attention=stage.layers * _attention_prefill(machine, requests, demand),
         dense=_dense(machine, tokens, requests, efficiency.dense_compute, 0.0),
-        experts=share * _experts(machine, tokens, efficiency.expert_compute),
-        all_reduce=share * 2 * model.layers * _all_reduce(machine, tokens),
-        all_to_all=share * _all_to_all(machine, tokens),
-        overhead=share * _layer_overhead(machine) + machine.calibration.overheads.per_step_s,
+        experts=stage.moe * _experts(machine, tokens, efficiency.expert_compute),
+        all_reduce=2 * stage.layers * _all_reduce(machine, tokens),
+        all_to_all=stage.moe * _all_to_all(machine, tokens),
+        overhead=_layer_overhead(machine) + machine.calibration.overheads.per_step_s,
         overlap_share=machine.overlap_share,
     )
 
 
-def _stage_share(machine: Machine) -> Column:
-    return np.asarray(memory.stage_share(machine.model.layers, machine.layouts.pipeline_parallel))
-
-
 def _attention_decode(machine: Machine, batch: Column, context_tokens: float) -> Column:
+    """Time [s] of a mean layer's attention."""
     model, chip, efficiency = machine.model, machine.accelerator, machine.calibration.decode
     attention, layouts = model.attention, machine.layouts
     total = np.zeros(len(layouts))
-    for layers, window in _attention_layers(model):
-        total += layers * compute.attention_decode_s(
+    for share, window in _attention_layers(model):
+        total += share * compute.attention_decode_s(
             batch,
             compute.visible_context(context_tokens, window),
             kv_bytes_per_token=memory.kv_bytes_per_layer_token(model)
@@ -124,11 +125,12 @@ def _attention_decode(machine: Machine, batch: Column, context_tokens: float) ->
 
 
 def _attention_prefill(machine: Machine, requests: Column, demand: DemandClass) -> Column:
+    """Time [s] of a mean layer's attention."""
     model, chip = machine.model, machine.accelerator
     total = np.zeros(len(machine.layouts))
-    for layers, window in _attention_layers(model):
+    for share, window in _attention_layers(model):
         pairs = compute.causal_pairs(demand.input_tokens, demand.new_input_tokens, window)
-        total += layers * compute.attention_prefill_s(
+        total += share * compute.attention_prefill_s(
             requests,
             pairs,
             flop_per_context_token=model.attention.prefill_flop_per_context_token() / machine.layouts.tensor_parallel,
@@ -137,23 +139,21 @@ def _attention_prefill(machine: Machine, requests: Column, demand: DemandClass) 
     return total
 
 
-def _attention_layers(model: MoeModel) -> list[tuple[int, float | None]]:
-    sliding = model.attention.sliding_layers
+def _attention_layers(model: MoeModel) -> list[tuple[float, float | None]]:
+    """Shares of layers that see everything and that see a window; stages mix them alike."""
+    sliding = model.attention.sliding_layers / model.layers
     window = model.attention.sliding_window_tokens
-    return [(model.layers - sliding, None)] + ([(sliding, window)] if sliding else [])
+    return [(1.0 - sliding, None)] + ([(sliding, window)] if sliding else [])
 
 
 def _dense(machine: Machine, tokens: Column, sampled: Column, compute_share: float, half_tokens: float) -> Column:
     """Time [s] of projections, dense blocks, shared experts and router of a stage, and of the output head."""
-    model, layouts = machine.model, machine.layouts
+    model, layouts, stage = machine.model, machine.layouts, machine.stage
     weights, tensor = model.weights, layouts.tensor_parallel
     blocks = (
-        (model.layers * model.attention_params / tensor, weights.attention),
-        (
-            (model.dense_layers * model.dense_ffn_params + model.moe_layers * model.shared_params) / tensor,
-            weights.dense_ffn,
-        ),
-        (np.full(len(layouts), float(model.moe_layers * model.router_params)), "bf16"),
+        (stage.layers * model.attention_params / tensor, weights.attention),
+        ((stage.dense * model.dense_ffn_params + stage.moe * model.shared_params) / tensor, weights.dense_ffn),
+        (stage.moe * float(model.router_params), "bf16"),
     )
     total = np.zeros(len(layouts))
     for params, precision in blocks:
@@ -161,11 +161,11 @@ def _dense(machine: Machine, tokens: Column, sampled: Column, compute_share: flo
     head = _gemm(
         machine, model.vocab_size * model.hidden_size / tensor, sampled, weights.embeddings, compute_share, half_tokens
     )
-    return _stage_share(machine) * total + head
+    return total + head
 
 
 def _gemm(
-    machine: Machine, params: Column, tokens: Column, precision: str, compute_share: float, half_tokens: float
+    machine: Machine, params: Number, tokens: Column, precision: str, compute_share: float, half_tokens: float
 ) -> Column:
     chip = machine.accelerator
     return np.asarray(
@@ -181,7 +181,7 @@ def _gemm(
 
 
 def _experts(machine: Machine, tokens_per_rank: Column, compute_share: float) -> Column:
-    """Time [s] of all MoE layers' routed experts on the busiest GPU: sum over layers of max(compute, read)."""
+    """Time [s] of a mean MoE layer's routed experts on the busiest GPU: mean over layers of max(compute, read)."""
     model, chip, layouts = machine.model, machine.accelerator, machine.layouts
     if model.moe_layers == 0:
         return np.zeros(len(layouts))
@@ -203,7 +203,7 @@ def _experts(machine: Machine, tokens_per_rank: Column, compute_share: float) ->
         shard_params * PRECISION_BYTES[precision],
         bytes_per_s=machine.calibration.decode.expert_weight_bandwidth * chip.hbm_bytes_per_s,
     )
-    return np.asarray(np.maximum(arithmetic, np.asarray(read)[:, None]).sum(axis=1))
+    return np.asarray(np.maximum(arithmetic, np.asarray(read)[:, None]).mean(axis=1))
 
 
 def _all_reduce(machine: Machine, tokens: Column) -> Column:
@@ -221,7 +221,7 @@ def _all_reduce(machine: Machine, tokens: Column) -> Column:
 
 
 def _all_to_all(machine: Machine, tokens_per_rank: Column) -> Column:
-    """Time [s] of dispatch and combine of all MoE layers; none where every rank sees every token."""
+    """Time [s] of dispatch and combine of a mean MoE layer; none where every rank sees every token."""
     model, chip, links, layouts = machine.model, machine.accelerator, machine.calibration.network, machine.layouts
     if model.moe_layers == 0:
         return np.zeros(len(layouts))
@@ -240,7 +240,7 @@ def _all_to_all(machine: Machine, tokens_per_rank: Column) -> Column:
         latency_s=links.all_to_all_latency_s
         + np.where(layouts.stage_domains > 1, chip.scale_out_latency_s, chip.scale_up_latency_s),
     )
-    return np.where(layouts.data_parallel > 1, model.moe_layers * per_layer, 0.0)
+    return np.where(layouts.data_parallel > 1, per_layer, 0.0)
 
 
 def _remote_domains(machine: Machine) -> Column:
@@ -250,7 +250,8 @@ def _remote_domains(machine: Machine) -> Column:
     return model.experts_per_token * (domains - 1.0) / domains
 
 
-def _layer_overhead(machine: Machine) -> float:
-    model, overheads = machine.model, machine.calibration.overheads
-    per_layer = overheads.per_layer_s + (overheads.per_mla_layer_s if model.attention.kind == "mla" else 0.0)
-    return model.layers * per_layer + model.moe_layers * overheads.per_moe_layer_s
+def _layer_overhead(machine: Machine) -> Column:
+    overheads, stage = machine.calibration.overheads, machine.stage
+    mla = machine.model.attention.kind == "mla"
+    per_layer = overheads.per_layer_s + (overheads.per_mla_layer_s if mla else 0.0)
+    return np.asarray(stage.layers * per_layer + stage.moe * overheads.per_moe_layer_s)

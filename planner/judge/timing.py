@@ -38,30 +38,38 @@ class Bench:
         return self.pool.gpus_per_domain
 
     @property
+    def stage_layers(self) -> int:
+        """Layers of the longest pipeline stage."""
+        return -(-self.instance.model.layers // self.deployment.pipeline_parallel)
+
+    @property
+    def stage_moe_layers(self) -> int:
+        """Layers with routed experts of the stage that has most of them."""
+        return min(self.stage_layers, self.instance.model.moe_layers)
+
+    @property
     def stage_domains(self) -> int:
         """Domains that one stage spans."""
         return -(-self.deployment.stage_gpus // self.gpus_per_domain)
 
 
 def stage_terms(bench: Bench, tokens: float, attention_s: float, sampled: float, *, decode: bool) -> dict[str, float]:
-    """Seconds of the longest stage for ``tokens`` per attention rank, by cause.
+    """Seconds of the fullest stage for ``tokens`` per attention rank, by cause.
 
-    ``attention_s`` is the attention time of all layers, ``sampled`` the tokens per rank that reach the output head.
+    ``attention_s`` is the attention time of a mean layer, ``sampled`` the tokens per rank that reach the output head.
     """
-    model, deployment = bench.instance.model, bench.deployment
+    layers, moe = bench.stage_layers, bench.stage_moe_layers
     overheads = bench.instance.calibration.overheads
-    layers_share = -(-model.layers // deployment.pipeline_parallel) / model.layers
-    fixed = model.layers * overheads.per_layer_s + model.moe_layers * overheads.per_moe_layer_s
-    fixed += model.layers * overheads.per_mla_layer_s if model.attention.kind == "mla" else 0.0
+    fixed = layers * overheads.per_layer_s + moe * overheads.per_moe_layer_s
+    fixed += layers * overheads.per_mla_layer_s if bench.instance.model.attention.kind == "mla" else 0.0
     per_step = overheads.per_step_s + (overheads.per_sequence_s * tokens if decode else 0.0)
-    dense, head = _dense_s(bench, tokens, sampled, decode=decode)
     return {
-        "attention": layers_share * attention_s,
-        "dense": layers_share * dense + head,
-        "experts": layers_share * _experts_s(bench, tokens, decode=decode),
-        "all_reduce": layers_share * 2 * model.layers * _all_reduce_s(bench, tokens),
-        "all_to_all": layers_share * _all_to_all_s(bench, tokens),
-        "overhead": layers_share * fixed + per_step,
+        "attention": layers * attention_s,
+        "dense": _dense_s(bench, tokens, sampled, decode=decode),
+        "experts": moe * _experts_s(bench, tokens, decode=decode),
+        "all_reduce": 2 * layers * _all_reduce_s(bench, tokens),
+        "all_to_all": moe * _all_to_all_s(bench, tokens),
+        "overhead": fixed + per_step,
     }
 
 
@@ -90,7 +98,7 @@ def decode_terms(bench: Bench, context_tokens: float) -> dict[str, float]:
                 bytes_per_s=efficiency.kv_bandwidth * chip.hbm_bytes_per_s,
             )
         )
-    return stage_terms(bench, batch, attention_s, batch, decode=True)
+    return stage_terms(bench, batch, _mean_layer(bench, attention_s), batch, decode=True)
 
 
 def prefill_terms(bench: Bench, demand: DemandClass, requests: float) -> dict[str, float]:
@@ -104,7 +112,8 @@ def prefill_terms(bench: Bench, demand: DemandClass, requests: float) -> dict[st
         attention_s += float(
             compute.attention_prefill_s(requests, pairs, flop_per_context_token=per_pair, flop_per_s=rate)
         )
-    return stage_terms(bench, requests * demand.new_input_tokens, attention_s, requests, decode=False)
+    tokens = requests * demand.new_input_tokens
+    return stage_terms(bench, tokens, _mean_layer(bench, attention_s), requests, decode=False)
 
 
 def hop_s(bench: Bench, tokens: float) -> float:
@@ -131,16 +140,24 @@ def _windows(bench: Bench) -> list[float | None]:
     return sliding + [None] * (layers - attention.sliding_layers)
 
 
-def _dense_s(bench: Bench, tokens: float, sampled: float, *, decode: bool) -> tuple[float, float]:
-    """Seconds of all projections, dense blocks, shared experts and routers; and of the output head."""
+def _mean_layer(bench: Bench, total_s: float) -> float:
+    return total_s / bench.instance.model.layers
+
+
+def _dense_s(bench: Bench, tokens: float, sampled: float, *, decode: bool) -> float:
+    """Seconds of a stage's projections, dense blocks, shared experts and routers, and of the output head."""
     model, tensor = bench.instance.model, bench.deployment.tensor_parallel
-    projections = model.layers * model.attention_params / tensor
-    blocks = (model.dense_layers * model.dense_ffn_params + model.moe_layers * model.shared_params) / tensor
-    total = _gemm_s(bench, projections, tokens, model.weights.attention, decode=decode)
-    total += _gemm_s(bench, blocks, tokens, model.weights.dense_ffn, decode=decode)
-    total += _gemm_s(bench, float(model.moe_layers * model.router_params), tokens, "bf16", decode=decode)
+    dense_layers = bench.stage_layers - bench.stage_moe_layers
+    projections = bench.stage_layers * model.attention_params / tensor
+    blocks = (dense_layers * model.dense_ffn_params + bench.stage_moe_layers * model.shared_params) / tensor
+    routers = float(bench.stage_moe_layers * model.router_params)
     head = model.vocab_size * model.hidden_size / tensor
-    return total, _gemm_s(bench, head, sampled, model.weights.embeddings, decode=decode)
+    return (
+        _gemm_s(bench, projections, tokens, model.weights.attention, decode=decode)
+        + _gemm_s(bench, blocks, tokens, model.weights.dense_ffn, decode=decode)
+        + _gemm_s(bench, routers, tokens, "bf16", decode=decode)
+        + _gemm_s(bench, head, sampled, model.weights.embeddings, decode=decode)
+    )
 
 
 def _gemm_s(bench: Bench, params: float, tokens: float, precision: str, *, decode: bool) -> float:
@@ -159,7 +176,7 @@ def _gemm_s(bench: Bench, params: float, tokens: float, precision: str, *, decod
 
 
 def _experts_s(bench: Bench, tokens_per_rank: float, *, decode: bool) -> float:
-    """Seconds of the routed experts on the busiest GPU of each MoE layer, one layer after the other."""
+    """Seconds of the routed experts on the busiest GPU of a mean MoE layer."""
     model, deployment, calibration = bench.instance.model, bench.deployment, bench.instance.calibration
     if not bench.imbalance:
         return 0.0
@@ -182,7 +199,7 @@ def _experts_s(bench: Bench, tokens_per_rank: float, *, decode: bool) -> float:
             half_tokens=calibration.decode.expert_half_tokens,
         )
         total += max(float(arithmetic), read)
-    return total
+    return total / len(bench.imbalance)
 
 
 def _all_reduce_s(bench: Bench, tokens: float) -> float:
@@ -200,7 +217,7 @@ def _all_reduce_s(bench: Bench, tokens: float) -> float:
 
 
 def _all_to_all_s(bench: Bench, tokens_per_rank: float) -> float:
-    """Seconds of dispatch and combine of all MoE layers; none where every rank sees every token."""
+    """Seconds of dispatch and combine of a mean MoE layer; none where every rank sees every token."""
     model, deployment, links = bench.instance.model, bench.deployment, bench.instance.calibration.network
     if not bench.imbalance or deployment.data_parallel == 1:
         return 0.0
@@ -228,4 +245,4 @@ def _all_to_all_s(bench: Bench, tokens_per_rank: float) -> float:
                 latency_s=links.all_to_all_latency_s + hop,
             )
         )
-    return total
+    return total / len(bench.imbalance)

@@ -75,7 +75,8 @@ def marginal_usd_per_request(tables: CostTables) -> dict[str, float]:
         return {}
     totals = dict.fromkeys(tables.class_names, 0.0)
     for (_phase, d), row in program.model.demand_met.items():
-        totals[tables.class_names[d]] += float(result.row_duals[compiled.matrix.row_names.index(row.name)])
+        whole_class = float(result.row_duals[compiled.matrix.row_names.index(row.name)])
+        totals[tables.class_names[d]] += whole_class / float(tables.demand_requests_per_s[d])
     return totals
 
 
@@ -89,11 +90,21 @@ def _value(instance: Instance, book: ImbalanceBook, seconds: float, at_most: flo
         start = program.held_values() if warm else None
         return _uninterrupted(solve_pyomo(program.model, SolveOptions(time_limit_s=share * seconds), start))
 
+    if at_most is not None and _cannot_save(program, at_most):
+        return _Value(at_most, used_usd)
     counted = require_counted_gpus(program, solve)
     if at_most is not None and _relaxed(program) >= at_most * (1 - _NEGLIGIBLE):
         return _Value(at_most, used_usd)
     exact = solve("cost", 1.0, counted.has_point)
     return _Value(exact.objective if exact.status is PlanStatus.optimal else None, used_usd)
+
+
+def _cannot_save(program: fleet.FleetProgram, at_most: float) -> bool:
+    """Whether relaxations alone prove that the case costs ``at_most``: GPUs rounded up, then domains."""
+    program.aim_at_gpus()
+    program.require_gpus(_relaxed(program))
+    program.aim_at_cost()
+    return _relaxed(program) >= at_most * (1 - _NEGLIGIBLE)
 
 
 def _relaxed(program: fleet.FleetProgram) -> float:

@@ -38,6 +38,7 @@ _MOST_ROUNDS = 12
 _SECOND_AIM_SHARE = 0.25
 _SIDE_SOLVE_S = 10.0
 _AFTER_INTERRUPT_S = 1.0
+_LEAST_S = 0.5
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
 
 
@@ -103,7 +104,7 @@ class _Search:
         if self.options.time_limit_s is None:
             return self.options if share == 1.0 else replace(self.options, time_limit_s=_SIDE_SOLVE_S)
         remaining = self.options.time_limit_s - (time.perf_counter() - self.began)
-        return replace(self.options, time_limit_s=max(0.1, share * remaining))
+        return replace(self.options, time_limit_s=max(_LEAST_S, share * remaining))
 
     def run(self, program: fleet.FleetProgram, label: str, options: SolveOptions, *, warm: bool = False) -> SolveResult:
         """Solve one program, from the values it holds where ``warm``, and keep its record."""
@@ -141,8 +142,10 @@ def solve_serving(
     tables = build_tables(instance, search.book.optimistic)
     program = _program(instance, tables)
     bounding = search.least_cost(program, "bound")
+    if not bounding.has_point and bounding.stop_reason is StopReason.interrupted:
+        raise KeyboardInterrupt
     if not bounding.has_point:
-        raise NoPlanFound(reasons_without_plan(instance, tables, program, bounding))
+        raise NoPlanFound(reasons_without_plan(instance, tables, program, bounding), bounding.stop_reason)
     return _refine(search, tables, program, bounding)
 
 
@@ -182,19 +185,23 @@ class _Round:
 
 
 def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]) -> _Round:
+    """Place what was chosen and solve on what that achieved; in a hurry, only on what has been placed."""
     for key in unplaced:
         search.book.place(key)
         if search.book.placements[key].interrupted:
             search.stopped_between_solves = True
     placed = frozenset(search.book.placements)
     tables = build_tables(search.instance, search.book.current)
-    if latest.number >= _MOST_ROUNDS or search.interrupted or latest.result.stop_reason in _INTERRUPTED:
-        tables = only_placed(tables, search.book)
-    program = _program(search.instance, tables)
-    result = search.least_cost(program, f"round {latest.number}")
-    if not result.has_point:
-        raise NoPlanFound(reasons_without_plan(search.instance, tables, program, result))
-    return _Round(tables, program, result, placed, latest.number + 1)
+    hurried = latest.number >= _MOST_ROUNDS or search.interrupted or latest.result.stop_reason in _INTERRUPTED
+    offered = [only_placed(tables, search.book), tables] if hurried else [tables]
+    for narrowed in offered:
+        if reasons_without_candidates(search.instance, narrowed) and narrowed is not offered[-1]:
+            continue
+        program = _program(search.instance, narrowed)
+        result = search.least_cost(program, f"round {latest.number}")
+        if result.has_point:
+            return _Round(narrowed, program, result, placed, latest.number + 1)
+    raise NoPlanFound(reasons_without_plan(search.instance, narrowed, program, result), result.stop_reason)
 
 
 def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:

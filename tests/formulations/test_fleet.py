@@ -209,9 +209,9 @@ def test_extract_drops_what_is_held_in_vain() -> None:
     """A point with an idle replica and an empty domain is read without them, and priced without them."""
     program = fleet.build(hand_tables([candidate(4), candidate(6)], [[1.0]] * 2, [2.0], pays_idle=(True,)))
     model = program.model
-    for var, value in ((model.replicas[0], 2), (model.replicas[1], 1), (model.requests[0, 0], 1.0)):
+    for var, value in ((model.replicas[0], 2), (model.replicas[1], 1), (model.share[0, 0], 0.5)):
         var.set_value(value)
-    model.requests[1, 0].set_value(0.0)
+    model.share[1, 0].set_value(0.0)
     block = model.packing[0]
     block.domains_used.set_value(2)
     for arc in block.item:

@@ -81,17 +81,23 @@ def test_weights_of_deepseeks_decode_unit() -> None:
 
 
 def test_weights_of_a_stage() -> None:
-    """The longest of four stages of 61 layers has 16 of them, and one of the two embeddings."""
-    whole, stage = (
-        float(
-            memory.weight_bytes_per_gpu(
-                DEEPSEEK, tensor_parallel=1, expert_shards=1, slots_per_gpu=4, pipeline_parallel=stages
-            )
-        )
-        for stages in (1, 4)
-    )
-    embedding = 129280 * 7168 * 2
-    assert stage - embedding == pytest.approx((whole - 2 * embedding) * 16 / 61)
+    """The fullest of four stages of 61 layers: 16 layers of experts only, or the first with its three dense blocks.
+
+    By hand, a GPU of one expert slot a layer: a MoE layer holds attention, router, shared and one routed expert (2 x
+    44.04 MB), a dense one 396.4 MB, so the first stage is the fuller one; with 64 slots a later stage is.
+    """
+    attention = 61 * [187.1e6 + 2 * 7168]
+    router, expert, dense = 2 * 256 * 7168, 44.04e6, 396.4e6
+    embedding = 2 * 129280 * 7168
+
+    def found(slots: int) -> float:
+        shape = {"tensor_parallel": 1, "expert_shards": 1, "slots_per_gpu": slots, "pipeline_parallel": 4}
+        return float(memory.weight_bytes_per_gpu(DEEPSEEK, **shape)) - embedding
+
+    first = sum(attention[:16]) + 3 * dense + 13 * (router + 2 * expert)
+    later = sum(attention[:16]) + 16 * (router + 65 * expert)
+    assert found(1) == pytest.approx(first, rel=1e-3)
+    assert found(64) == pytest.approx(later, rel=1e-3)
 
 
 def test_usable_memory() -> None:

@@ -85,6 +85,5 @@ def test_overlap_band(communication: float, rest: float, share: float) -> None:
 
 
 def test_hand_over() -> None:
-    """A request of 2,048 tokens of DeepSeek-V3 leaves 8 GPUs of 50 GB/s in 0.36 ms; a hop pays latency and bytes."""
-    assert network.kv_transfer_s(2048 * 70272, 8, bytes_per_s=50e9) == pytest.approx(0.36e-3, rel=1e-2)
+    """A hop to the next stage pays its latency and its bytes."""
     assert network.pipeline_hop_s(4.0, 100.0, bytes_per_s=100.0, latency_s=0.5) == pytest.approx(4.5)
