@@ -30,11 +30,32 @@ def _placement_domain() -> Formulation:
     return PlacementDomain()
 
 
+def _fleet() -> Formulation:
+    from formulations.fleet import Fleet
+
+    return Fleet()
+
+
+def _lifecycle() -> Formulation:
+    from formulations.lifecycle import Lifecycle
+
+    return Lifecycle()
+
+
+def _token_budget() -> Formulation:
+    from formulations.token_budget import TokenBudgetCuts
+
+    return TokenBudgetCuts()
+
+
 # Functions, because importing a formulation imports Pyomo, which takes longer than printing the list of names.
 FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "placement_exact": _placement_exact,
     "placement_free_split": _placement_free_split,
     "placement_domain": _placement_domain,
+    "fleet": _fleet,
+    "lifecycle": _lifecycle,
+    "token_budget": _token_budget,
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from planner.errors import FormulationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -54,3 +56,9 @@ class Formulation(Protocol):
             If the problem is not supported.
         """
         ...
+
+
+def refuse(reason: str | None) -> None:
+    """Raise ``FormulationError`` where ``supports`` gave a reason."""
+    if reason is not None:
+        raise FormulationError(reason)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
 
+from formulations.base import Built, refuse
 from formulations.blocks.packing import (
     PackingGraph,
     add_domains_used,
@@ -217,3 +218,30 @@ class FleetProgram:
 def build(tables: CostTables) -> FleetProgram:
     """Write the program for one set of tables."""
     return FleetProgram(tables)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The fleet program behind the interface of all formulations. ``extract`` returns a ``FleetChoice``."""
+
+    name: str = "fleet"
+    decides: str = "replicas of each deployment, the requests each takes, and how domains are cut"
+
+    def supports(self, problem: CostTables) -> str | None:
+        """Return why the tables leave nothing to choose, or ``None``."""
+        served = {(d, phase) for entry in problem.candidates for d in entry.classes for phase in _phases(entry.phase)}
+        for d, rate in enumerate(problem.demand_requests_per_s):
+            missing = [phase for phase in SERVED_BY if rate > 0 and (d, phase) not in served]
+            if missing:
+                return f"no candidate does the {missing[0]} of {problem.class_names[d]}"
+        return None
+
+    def build(self, problem: CostTables) -> Built:
+        """Write the program."""
+        refuse(self.supports(problem))
+        program = build(problem)
+        return Built(program.model, program.extract)
+
+
+def _phases(phase: str) -> list[str]:
+    return [work for work, servers in SERVED_BY.items() if phase in servers]

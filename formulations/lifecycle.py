@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
 
-from formulations.fleet import FleetChoice, FleetProgram
+from formulations.base import Built, refuse
+from formulations.fleet import Fleet, FleetChoice, FleetProgram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,27 @@ class LifecycleProgram:
         """Read which member was chosen, and its fleet."""
         chosen = max(self.model.choose, key=lambda m: pyo.value(self.model.choose[m]))
         return chosen, self.fleets[chosen].extract()
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """The lifecycle program behind the interface of all formulations. ``extract`` returns member and fleet."""
+
+    name: str = "lifecycle"
+    decides: str = "the member of a family that is trained, and the fleet that serves it"
+
+    def supports(self, problem: Sequence[MemberTables]) -> str | None:
+        """Return why no member can be chosen, or ``None``."""
+        if not problem:
+            return "the family has no member"
+        reasons = [Fleet().supports(member.tables) for member in problem]
+        return next((f"{problem[m].name}: {reason}" for m, reason in enumerate(reasons) if reason), None)
+
+    def build(self, problem: Sequence[MemberTables]) -> Built:
+        """Write the program."""
+        refuse(self.supports(problem))
+        program = build(problem)
+        return Built(program.model, program.extract)
 
 
 def build(members: Sequence[MemberTables]) -> LifecycleProgram:

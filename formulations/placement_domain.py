@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyomo.environ as pyo
 
-from formulations.base import Built
+from formulations.base import Built, refuse
 from formulations.blocks import copies, load
 from formulations.packing_inside import pack_domains
-from planner.errors import FormulationError, NoPlanFound
+from planner.errors import NoPlanFound
 from planner.solver.highs import solve_pyomo
 from planner.solver.result import SolveResult, StopReason, relative_gap
 
@@ -55,9 +55,7 @@ class PlacementDomain:
 
     def build(self, problem: PlacementProblem) -> Built:
         """Write the program."""
-        reason = self.supports(problem)
-        if reason:
-            raise FormulationError(reason)
+        refuse(self.supports(problem))
         model = pyo.ConcreteModel(self.name)
         copies.add_copy_counts(model, problem)
         copies.add_copies_in_domains(model, problem)

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyomo.environ as pyo
 
-from formulations.base import Built
+from formulations.base import Built, refuse
 from formulations.blocks import copies, load
-from planner.errors import FormulationError
 
 if TYPE_CHECKING:
     from formulations.placement_problem import BoolArray, PlacementProblem
@@ -42,7 +41,7 @@ class PlacementExact:
 
     def build(self, problem: PlacementProblem) -> Built:
         """Write the program."""
-        _refuse(self.supports(problem))
+        refuse(self.supports(problem))
         model = pyo.ConcreteModel(self.name)
         copies.add_copy_counts(model, problem)
         copies.add_copies_on_gpus(model, problem)
@@ -70,18 +69,13 @@ class PlacementFreeSplit:
 
     def build(self, problem: PlacementProblem) -> Built:
         """Write the program."""
-        _refuse(self.supports(problem))
+        refuse(self.supports(problem))
         model = pyo.ConcreteModel(self.name)
         copies.add_experts_held(model, problem)
         load.add_free_load_on_gpus(model, problem)
         load.add_largest_load_on_gpus(model, problem)
         load.add_expected_largest_load(model, problem)
         return Built(model, lambda: _held(model, problem))
-
-
-def _refuse(reason: str | None) -> None:
-    if reason:
-        raise FormulationError(reason)
 
 
 def _held(model: Any, problem: PlacementProblem) -> BoolArray:  # noqa: ANN401 - a Pyomo model

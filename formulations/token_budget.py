@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyomo.environ as pyo
 
+from formulations.base import Built, refuse
 from planner.costs import scaling
 from planner.errors import NoPlanFound, SolverError
 from planner.solver.cutting import CuttingLp
@@ -201,6 +202,24 @@ def build(program: TokenBudget, tangent_points: Sequence[Point]) -> pyo.Concrete
     model.limit_tangent = pyo.Constraint(model.points, rule=limit_tangent)
     model.least = pyo.Objective(expr=model.ln_objective, sense=pyo.minimize)
     return model
+
+
+@dataclass(frozen=True)
+class TokenBudgetCuts:
+    """The relaxation by tangents at the start point, behind the interface of all formulations; ``solve`` cuts on."""
+
+    name: str = "token_budget"
+    decides: str = "active parameters and pre-training tokens of least cost for a loss, or of least loss for a budget"
+
+    def supports(self, problem: TokenBudget) -> str | None:
+        """Return why the program has no point to start from, or ``None``."""
+        return None if problem.lower[0] <= problem.upper[0] else "no model reaches the loss"
+
+    def build(self, problem: TokenBudget) -> Built:
+        """Write the relaxation."""
+        refuse(self.supports(problem))
+        model = build(problem, [problem.start])
+        return Built(model, lambda: (pyo.value(model.ln_params), pyo.value(model.ln_tokens)))
 
 
 @dataclass(frozen=True)

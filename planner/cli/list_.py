@@ -9,12 +9,6 @@ import typer
 
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
-_OWN_INTERFACE = (
-    *("fleet", "token_budget", "training_run", "replica_budget", "token_split", "cache_tiers"),
-    *("price_menu", "price_inference", "lifecycle"),
-)
-"""Formulations outside the registry of placement programs; those that have no file yet are not listed."""
-
 
 class Kind(StrEnum):
     """What can be listed."""
@@ -24,6 +18,9 @@ class Kind(StrEnum):
     strategies = "strategies"
     formulations = "formulations"
     cases = "cases"
+    families = "families"
+    sweeps = "sweeps"
+    calibration = "calibration"
     laws = "laws"
     prices = "prices"
 
@@ -65,18 +62,9 @@ def _strategies() -> list[tuple[str, str]]:
 
 
 def _formulations() -> list[tuple[str, str]]:
-    """Return the registered placement programs and the programs with an interface of their own."""
-    import ast
-    from pathlib import Path
-
     import formulations
 
-    entries = {name: formulations.get(name).decides for name in formulations.FORMULATIONS}
-    for name in _OWN_INTERFACE:
-        path = Path(formulations.__path__[0]) / f"{name}.py"
-        if path.is_file():
-            entries[name] = _first_line(ast.get_docstring(ast.parse(path.read_text("utf-8"))))
-    return sorted(entries.items())
+    return [(name, formulations.get(name).decides) for name in formulations.FORMULATIONS]
 
 
 def _first_line(docstring: str | None) -> str:
