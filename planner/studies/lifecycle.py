@@ -16,21 +16,21 @@ from planner.costs import lifecycle as cost
 from planner.costs.tables import build_tables
 from planner.errors import NoPlanFound, SolverError
 from planner.judge.lifecycle import evaluate_lifecycle, member_instance
-from planner.plan import Plan, TrainingChoice
+from planner.plan import TrainingChoice
 from planner.solver.highs import solve_lp_relaxation, solve_pyomo
 from planner.solver.matrix import compile_pyomo
 from planner.solver.options import SolveOptions
-from planner.solver.result import PlanStatus, StopReason, relative_gap
+from planner.solver.result import StopReason
+from planner.studies.certificate import Certified, judged_difference, status_of
 from planner.studies.explain import reasons_without_candidates
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.least_cost import require_counted_gpus
-from planner.studies.serving import AGREEMENT, ServingAnswer, solve_serving
+from planner.studies.serving import ServingAnswer, solve_serving
 
 if TYPE_CHECKING:
     from planner.costs.tables import CostTables
     from planner.instance.instance import Instance
     from planner.instance.lifecycle import LifecycleInstance
-    from planner.judge.evaluate import Evaluation
     from planner.studies.serving import Progress
 
 _COUNT_S = 3.0
@@ -86,26 +86,13 @@ class MemberRecord:
         return self.training_usd + self.serving.cost_usd if self.serving else float("inf")
 
 
-@dataclass
-class LifecycleAnswer:
-    """A certified choice of model, tokens and fleet."""
+@dataclass(kw_only=True)
+class LifecycleAnswer(Certified):
+    """A certified choice of model, tokens and fleet; cost and bound are of the whole life."""
 
     instance: LifecycleInstance
     chosen: MemberRecord
     members: list[MemberRecord]
-    plan: Plan
-    evaluation: Evaluation
-    cost_usd: float
-    bound_usd: float
-    evaluator_relative_difference: float
-    status: PlanStatus
-    stop_reason: StopReason
-    seconds: float
-
-    @property
-    def gap(self) -> float:
-        """Share of the cost that a better plan could at most save."""
-        return relative_gap(self.cost_usd, self.bound_usd)
 
 
 @dataclass
@@ -185,7 +172,7 @@ def solve_lifecycle(
             best = record
     if best is None:
         raise NoPlanFound([f"{record.name}: {record.reason}" for record in members])
-    return _judged(instance, best, members, began)
+    return _judged(instance, best, members, began, shelf.options.gap)
 
 
 def _record(instance: LifecycleInstance, shelf: FleetShelf, member: Instance) -> MemberRecord:
@@ -202,7 +189,7 @@ def _record(instance: LifecycleInstance, shelf: FleetShelf, member: Instance) ->
 
 
 def _judged(
-    instance: LifecycleInstance, best: MemberRecord, members: list[MemberRecord], began: float
+    instance: LifecycleInstance, best: MemberRecord, members: list[MemberRecord], began: float, gap: float
 ) -> LifecycleAnswer:
     serving, tokens = best.serving, best.tokens
     if serving is None or tokens is None:
@@ -210,13 +197,9 @@ def _judged(
     choice = TrainingChoice(member=best.name, pretraining_tokens=tokens, rl_tokens=instance.spec.rl_tokens)
     plan = serving.plan.model_copy(update={"training": choice})
     evaluation = evaluate_lifecycle(instance, plan)
-    difference = abs(evaluation.cost_usd - best.cost_usd) / evaluation.cost_usd
-    if evaluation.violations or difference > AGREEMENT:
-        raise SolverError(
-            f"the judge disagrees with the program: its cost {evaluation.cost_usd:.9g} against {best.cost_usd:.9g}; "
-            + ("; ".join(evaluation.violations) or "no limit broken")
-        )
-    bound = min(evaluation.cost_usd, *(record.bound_usd for record in members))
+    proven = min(record.bound_usd for record in members)
+    difference = judged_difference(evaluation, best.cost_usd, proven)
+    bound = min(evaluation.cost_usd, proven)
     limits = [record.serving.stop_reason for record in members if record.serving]
     reason = next((entry for entry in limits if entry is not StopReason.optimal_within_gap), limits[0])
     return LifecycleAnswer(
@@ -228,7 +211,7 @@ def _judged(
         cost_usd=evaluation.cost_usd,
         bound_usd=bound,
         evaluator_relative_difference=difference,
-        status=PlanStatus.optimal if relative_gap(evaluation.cost_usd, bound) <= 1e-3 else PlanStatus.feasible,
+        status=status_of(evaluation.cost_usd, bound, gap),
         stop_reason=reason,
         seconds=time.perf_counter() - began,
     )

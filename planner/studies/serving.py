@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from formulations import fleet
 from planner.costs.tables import CostTables, build_tables
-from planner.errors import NoPlanFound, SolverError
-from planner.judge.evaluate import Evaluation, evaluate
+from planner.errors import NoPlanFound
+from planner.judge.evaluate import evaluate
 from planner.solver.highs import solve_pyomo
 from planner.solver.options import SolveOptions
-from planner.solver.result import PlanStatus, ProgressPoint, SolveResult, StopReason, relative_gap
+from planner.solver.result import ProgressPoint, SolveResult, StopReason
 from planner.studies.assemble import assemble, placement_keys
+from planner.studies.certificate import Certified, judged_difference, status_of
 from planner.studies.explain import reasons_without_candidates, reasons_without_plan
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.least_cost import solve_least_cost
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from planner.instance.instance import Instance
-    from planner.plan import Plan
 
     Progress = Callable[[str, ProgressPoint], None]
-
-AGREEMENT = 1e-6
-"""Largest relative difference between the program's cost and the judge's that passes for rounding."""
 
 _MOST_ROUNDS = 12
 _SECOND_AIM_SHARE = 0.25
@@ -42,16 +39,12 @@ _LEAST_S = 0.5
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
 
 
-@dataclass
-class ServingAnswer:
-    """A certified plan.
+@dataclass(kw_only=True)
+class ServingAnswer(Certified):
+    """A certified serving plan.
 
     Attributes
     ----------
-    cost_usd, bound_usd, gap
-        The judge's cost of the plan over the horizon; proven lower bound; (cost - bound) / cost.
-    evaluator_relative_difference
-        |program's cost - judge's cost| / cost.
     rounds
         Times the program was solved with newly placed deployments.
     solves
@@ -60,22 +53,9 @@ class ServingAnswer:
 
     instance: Instance
     tables: CostTables
-    plan: Plan
-    evaluation: Evaluation
     book: ImbalanceBook
-    cost_usd: float
-    bound_usd: float
-    evaluator_relative_difference: float
-    status: PlanStatus
-    stop_reason: StopReason
-    seconds: float
     rounds: int
     solves: list[SolveResult] = field(default_factory=list)
-
-    @property
-    def gap(self) -> float:
-        """Share of the cost that a better plan could at most save."""
-        return relative_gap(self.cost_usd, self.bound_usd)
 
 
 @dataclass
@@ -232,16 +212,7 @@ def only_placed(tables: CostTables, book: ImbalanceBook) -> CostTables:
 def _judged(search: _Search, latest: _Round, choice: fleet.FleetChoice, bounding: SolveResult) -> ServingAnswer:
     plan = assemble(search.instance, latest.tables, choice, search.book)
     evaluation = evaluate(search.instance, plan)
-    difference = abs(evaluation.cost_usd - choice.cost_usd) / max(abs(evaluation.cost_usd), 1e-12)
-    if evaluation.violations or difference > AGREEMENT:
-        raise SolverError(
-            f"the judge disagrees with the program: its cost {evaluation.cost_usd:.9g} against {choice.cost_usd:.9g}; "
-            + ("; ".join(evaluation.violations) or "no limit broken")
-        )
-    if bounding.bound > evaluation.cost_usd * (1 + AGREEMENT):
-        raise SolverError(
-            f"the bound {bounding.bound:.9g} exceeds the cost {evaluation.cost_usd:.9g} of a plan that holds"
-        )
+    difference = judged_difference(evaluation, choice.cost_usd, bounding.bound)
     # rounding of the dual bound may pass the cost by a hair
     bound = min(bounding.bound, evaluation.cost_usd)
     return ServingAnswer(
@@ -253,9 +224,7 @@ def _judged(search: _Search, latest: _Round, choice: fleet.FleetChoice, bounding
         cost_usd=evaluation.cost_usd,
         bound_usd=bound,
         evaluator_relative_difference=difference,
-        status=PlanStatus.optimal
-        if relative_gap(evaluation.cost_usd, bound) <= search.options.gap
-        else PlanStatus.feasible,
+        status=status_of(evaluation.cost_usd, bound, search.options.gap),
         stop_reason=_reason(search, [bounding, latest.result]),
         seconds=time.perf_counter() - search.began,
         rounds=latest.number,
