@@ -29,6 +29,7 @@ from formulations.blocks.serving import (
     SERVED_BY,
     add_capacity,
     add_demand_met,
+    add_kinds,
     add_replicas,
     add_shares,
     replicas_for_class,
@@ -152,6 +153,16 @@ class FleetProgram:
         self.model.cost_cap = pyo.Constraint(expr=self.model.cost_usd <= cost_usd)
         self.aim_at_gpus()
 
+    def prefer_fewest_kinds(self, gpus: int) -> None:
+        """Turn to the third aim: among plans that also use at most ``gpus``, run the fewest different deployments.
+
+        kind[c] binary; replicas_c <= most_c kind_c; minimise sum_c kind_c.
+        """
+        model, tables = self.model, self.tables
+        model.gpu_cap = pyo.Constraint(expr=model.used_gpus <= gpus)
+        add_kinds(model, tables)
+        self._aim(sum(model.kind.values()))
+
     def require_gpus(self, proven: float) -> None:
         """Cut off what uses fewer GPUs than ``proven`` [GPUs], a bound of ``aim_at_gpus``.
 
@@ -165,6 +176,10 @@ class FleetProgram:
         self.model.gpus_needed = pyo.Constraint(expr=self.model.used_gpus >= gpus)
         if len(self._pools) == 1 and 0 in self.graphs:
             self.model.packing[0].domains_used.setlb(math.ceil(gpus / self.tables.gpus_per_domain[0]))
+
+    def gpus_of(self, choice: FleetChoice) -> int:
+        """Count the GPUs in use of a choice."""
+        return sum(self.tables.candidates[c].gpus * count for c, count in choice.replicas.items())
 
     def held_values(self) -> Any:  # noqa: ANN401 - a Pyomo ComponentMap
         """Return the values that the variables hold now, to start another solve from."""

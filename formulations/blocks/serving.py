@@ -32,6 +32,18 @@ def most_replicas(tables: CostTables, candidate: int) -> int:
     return int(min(math.ceil(need - 1e-9), held))
 
 
+def add_kinds(model: Any, tables: CostTables) -> None:  # noqa: ANN401
+    """``kind[c]`` binary says whether candidate c is used at all: n_c <= most_c kind_c."""
+    every = range(len(tables.candidates))
+    model.kind = pyo.Var(every, domain=pyo.Binary)
+
+    def open_kind(_: Any, c: int) -> Any:  # noqa: ANN401
+        return model.replicas[c] <= most_replicas(tables, c) * model.kind[c]
+
+    model.open_kind = pyo.Constraint(every, rule=open_kind)
+    model.kind.set_values({c: int((model.replicas[c].value or 0) > 0) for c in every})
+
+
 def add_shares(model: Any, tables: CostTables) -> None:  # noqa: ANN401
     """``share[c, d]`` in [0, 1]: share of the requests of class d that candidate c takes, f_cd = rate_d share_cd.
 

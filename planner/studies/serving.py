@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _MOST_ROUNDS = 12
 _SECOND_AIM_SHARE = 0.25
-_SIDE_SOLVE_S = 10.0
+_THIRD_AIM_SHARE = 0.1
+_SIDE_SOLVE_S = 20.0
 _AFTER_INTERRUPT_S = 1.0
 _LEAST_S = 0.5
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
@@ -82,7 +83,7 @@ class _Search:
         if self.interrupted:
             return replace(self.options, time_limit_s=_AFTER_INTERRUPT_S)
         if self.options.time_limit_s is None:
-            return self.options if share == 1.0 else replace(self.options, time_limit_s=_SIDE_SOLVE_S)
+            return self.options if share == 1.0 else replace(self.options, time_limit_s=share * _SIDE_SOLVE_S)
         remaining = self.options.time_limit_s - (time.perf_counter() - self.began)
         return replace(self.options, time_limit_s=max(_LEAST_S, share * remaining))
 
@@ -185,14 +186,24 @@ def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]
 
 
 def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:
-    """Among plans that cost no more take one with the fewest GPUs; the first one if the second solve finds none."""
+    """Among plans that cost no more take one with the fewest GPUs, and among those the fewest kinds of deployments.
+
+    Where a solve for one of these aims finds nothing, what was held before stands.
+    """
     program = latest.program
     choice = program.extract()
     if search.interrupted:
         return choice
     program.prefer_fewest_gpus(choice.cost_usd * (1 + 1e-9))
-    second = search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE), warm=True)
-    return program.extract() if second.has_point else choice
+    if not search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE), warm=True).has_point:
+        return choice
+    choice = program.extract()
+    if search.instance.model.moe_layers and not latest.placed:
+        # nothing has been placed: this round only tells what to place
+        return choice
+    program.prefer_fewest_kinds(program.gpus_of(choice))
+    third = search.run(program, "fewest kinds", search.left(_THIRD_AIM_SHARE), warm=True)
+    return program.extract() if third.has_point else choice
 
 
 def only_placed(tables: CostTables, book: ImbalanceBook) -> CostTables:

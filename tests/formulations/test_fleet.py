@@ -205,6 +205,20 @@ def test_second_aim_takes_the_fewest_gpus() -> None:
     assert choice.patterns == {0: [[6]]}
 
 
+def test_third_aim_takes_the_fewest_kinds() -> None:
+    """Six GPUs serve six requests/s as 2 + 4 or as three replicas of 2: one kind of deployment is preferred."""
+    tables = hand_tables([candidate(2), candidate(4)], [[2.0], [4.0]], [6.0])
+    program = fleet.build(tables)
+    program.model.replicas[0].set_value(1)
+    program.model.replicas[1].set_value(1)
+    program.prefer_fewest_gpus(6.0)
+    program.prefer_fewest_kinds(6)
+    assert solve_pyomo(program.model, EXACT).objective == pytest.approx(1.0)
+    choice = program.extract()
+    assert choice.replicas == {0: 3}
+    assert program.gpus_of(choice) == 6
+
+
 def test_extract_drops_what_is_held_in_vain() -> None:
     """A point with an idle replica and an empty domain is read without them, and priced without them."""
     program = fleet.build(hand_tables([candidate(4), candidate(6)], [[1.0]] * 2, [2.0], pays_idle=(True,)))
