@@ -1,0 +1,61 @@
+"""The mathematics as text: the smallest program of every formulation, compared with the one that was read and agreed.
+
+After a change that is meant, delete the file in ``tests/formulations/lp`` and run the test: it writes the new text,
+fails once, and the difference is read in the commit.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from helpers import tiny_placements
+from serving_helpers import candidate, hand_tables
+
+import formulations
+from formulations.lifecycle import MemberTables
+from formulations.token_budget import cheapest
+from planner.costs.scaling import SpendRates
+from planner.instance.law import load_law
+from planner.solver.matrix import compile_pyomo
+from planner.solver.write import write_model
+
+GOLDEN = Path(__file__).parent / "lp"
+
+
+def smallest(name: str) -> object:
+    """Return a problem of one or two choices for a formulation."""
+    tables = hand_tables(
+        [candidate(2, phase="prefill"), candidate(3)], [[2.0], [1.0]], [3.0], pays_idle=(True,), domains=(2,)
+    )
+    placement = min((case.problem for case in tiny_placements()), key=lambda p: p.load.size * len(p.slots))
+    problems = {
+        "fleet": tables,
+        "lifecycle": [MemberTables("small", 4.0, tables), MemberTables("large", 3.0, tables)],
+        "token_budget": cheapest(load_law("hoffmann"), SpendRates(per_token=6.0, rl=0.0, serving=2e12), 2.0),
+    }
+    return problems.get(name, placement)
+
+
+@pytest.mark.parametrize("name", formulations.FORMULATIONS)
+def test_the_smallest_program_reads_as_agreed(name: str, tmp_path: Path) -> None:
+    """Rows, columns, coefficients and bounds are those of the agreed text."""
+    path = tmp_path / f"{name}.lp"
+    write_model(compile_pyomo(formulations.get(name).build(smallest(name)).model).matrix, path)
+    agreed = GOLDEN / path.name
+    if not agreed.exists():
+        agreed.parent.mkdir(exist_ok=True)
+        agreed.write_text(path.read_text())
+        pytest.fail(f"{agreed.name} was written: read it, and run again")
+    assert rounded(path.read_text()) == rounded(agreed.read_text())
+
+
+def rounded(text: str) -> str:
+    """Round every coefficient to nine digits, which no machine's arithmetic disputes."""
+    return re.sub(r"(?<![\w.])[+-]?\d+\.\d+(e[+-]?\d+)?", lambda number: f"{float(number[0]):+.9g}", text)
+
+
+def test_no_text_is_left_over() -> None:
+    """Every agreed text belongs to a registered formulation."""
+    assert {path.stem for path in GOLDEN.glob("*.lp")} == set(formulations.FORMULATIONS)
