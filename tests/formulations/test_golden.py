@@ -53,7 +53,12 @@ def test_the_smallest_program_reads_as_agreed(name: str, tmp_path: Path) -> None
 
 def rounded(text: str) -> str:
     """Round every coefficient to nine digits, which no machine's arithmetic disputes."""
-    return re.sub(r"(?<![\w.])[+-]?\d+\.\d+(e[+-]?\d+)?", lambda number: f"{float(number[0]):+.9g}", text)
+    return re.sub(r"(?<![\w.])[+-]?\d+\.\d+(e[+-]?\d+)?", _nine_digits, text)
+
+
+def _nine_digits(number: re.Match[str]) -> str:
+    value = float(number[0])
+    return f"{value if abs(value) > 1e-12 else 0.0:+.9g}"
 
 
 def test_no_text_is_left_over() -> None:
