@@ -58,7 +58,12 @@ def decode_capacity(machine: Machine, classes: Sequence[DemandClass], largest_ba
     batch = largest_integer(meets, len(machine.layouts), largest_batch)
     concurrent = _concurrent(machine, batch, percentile)
     period = decode_period_s(machine, np.maximum(batch, 1.0), context)
-    rates = [np.where(batch > 0, concurrent / (demand.output_tokens * period), 0.0) for demand in classes]
+    rates = [
+        np.where(
+            batch > 0, np.minimum(concurrent / (demand.output_tokens * period), _handed_over(machine, demand)), 0.0
+        )
+        for demand in classes
+    ]
     return Capacity(np.stack(rates, axis=1), batch.astype(np.int64), np.zeros(len(batch), dtype=np.int64))
 
 
@@ -190,13 +195,17 @@ def _prefill_capacity(machine: Machine, classes: Sequence[DemandClass], requests
     budget = _waiting_budget(machine, classes, times)
     busy = queueing.highest_utilisation(budget, slowest / requests, percentile, machine.calibration.highest_utilisation)
     fits = _prefill_fits(machine, classes, requests)
-    links = machine.calibration.network.scale_out * machine.accelerator.scale_out_bytes_per_s * machine.layouts.gpus
     rates = []
     for demand, entry in zip(classes, times, strict=True):
         rate = busy * requests * machine.layouts.data_parallel / entry.interval_s
-        handed_over = memory.kv_bytes_of_sequence(machine.model, demand.input_tokens)
-        rates.append(np.where(fits, np.minimum(rate, links / handed_over), 0.0))
+        rates.append(np.where(fits, np.minimum(rate, _handed_over(machine, demand)), 0.0))
     return np.stack(rates, axis=1)
+
+
+def _handed_over(machine: Machine, demand: DemandClass) -> Column:
+    """Requests/s whose prompt KV the replica's scale-out links can send to decode, or receive from prefill."""
+    links = machine.calibration.network.scale_out * machine.accelerator.scale_out_bytes_per_s * machine.layouts.gpus
+    return np.asarray(links / memory.kv_bytes_of_sequence(machine.model, demand.input_tokens))
 
 
 def _waiting_budget(machine: Machine, classes: Sequence[DemandClass], times: Sequence[_PrefillTimes]) -> Column:

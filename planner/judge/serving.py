@@ -71,6 +71,8 @@ def report_deployment(bench: Bench) -> DeploymentReport:
         _judge_prefill(bench, mix, report)
     if bench.deployment.phase != "prefill":
         _judge_decode(bench, mix, report)
+    if bench.deployment.phase != "both":
+        _judge_hand_over(bench, mix, report)
     _judge_memory(bench, mix, report)
     return report
 
@@ -132,12 +134,15 @@ def _judge_prefill(bench: Bench, mix: Mix, report: DeploymentReport) -> None:
         report.violations += [
             f"{report.name}: TTFT of {name} grows without end: prefill is always busy" for name in endless
         ]
-    if deployment.phase == "prefill":
-        handed = sum(
-            rate * float(memory.kv_bytes_of_sequence(bench.instance.model, demand.input_tokens)) for demand, rate in mix
-        )
-        links = calibration.network.scale_out * bench.pool.accelerator.scale_out_bytes_per_s * deployment.gpus
-        report.limit("KV hand-over", handed, links, "B/s")
+
+
+def _judge_hand_over(bench: Bench, mix: Mix, report: DeploymentReport) -> None:
+    """Check that the KV of every prompt fits the scale-out links: it leaves prefill and reaches decode over them."""
+    handed = sum(
+        rate * float(memory.kv_bytes_of_sequence(bench.instance.model, demand.input_tokens)) for demand, rate in mix
+    )
+    links = bench.instance.calibration.network.scale_out * bench.pool.accelerator.scale_out_bytes_per_s
+    report.limit("KV hand-over", handed, links * bench.deployment.gpus, "B/s")
 
 
 def _judge_ttft(bench: Bench, mix: Mix, intervals: dict[str, float], busy: float, report: DeploymentReport) -> None:

@@ -7,6 +7,7 @@ the one to rank limits by.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _NEGLIGIBLE = 1e-7
+_MOST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class _Value:
     used_usd: float
 
 
-def savings(instance: Instance, *, seconds_per_solve: float = 5.0) -> list[Saving]:
+def savings(instance: Instance, *, seconds: float = 20.0) -> list[Saving]:
     """Solve the case and each of its neighbours; largest saving first.
+
+    After ``seconds`` only relaxations are solved: what they do not settle is None as billed.
 
     Raises
     ------
@@ -56,10 +60,12 @@ def savings(instance: Instance, *, seconds_per_solve: float = 5.0) -> list[Savin
         Also where the solver took Ctrl-C for itself: who asked these questions decides what it means.
     """
     book = ImbalanceBook(instance)
-    base = _value(instance, book, seconds_per_solve)
+    deadline = time.monotonic() + seconds
+    base = _value(instance, book, seconds / 2)
     result = []
     for limit, step, changed in neighbours(instance):
-        value = _value(changed, book, seconds_per_solve, at_most=base.cost_usd)
+        left = min(deadline - time.monotonic(), _MOST_SECONDS)
+        value = _value(changed, book, left, at_most=base.cost_usd)
         exact = None if value.cost_usd is None or base.cost_usd is None else base.cost_usd - value.cost_usd
         result.append(Saving(limit, step, exact, base.used_usd - value.used_usd))
     return sorted(result, key=lambda saving: -saving.saves_usd_of_used_gpus)
@@ -92,6 +98,8 @@ def _value(instance: Instance, book: ImbalanceBook, seconds: float, at_most: flo
 
     if at_most is not None and _cannot_save(program, at_most):
         return _Value(at_most, used_usd)
+    if seconds <= 0:
+        return _Value(None, used_usd)
     counted = require_counted_gpus(program, solve)
     if at_most is not None and _relaxed(program) >= at_most * (1 - _NEGLIGIBLE):
         return _Value(at_most, used_usd)
