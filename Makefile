@@ -27,4 +27,4 @@ test: lint
 	$(BIN)/python -m pytest -n 2 -m "not bench"
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest -m bench --benchmark-only
+	$(BIN)/python -m pytest -m bench -s
