@@ -53,7 +53,7 @@ def test_counting_gpus_first_closes_what_cost_alone_does_not() -> None:
 
 @pytest.mark.parametrize(("gpus", "slots"), [(32, 9), (72, 4), (144, 2)])
 def test_search_against_the_greedy_balancer(gpus: int, slots: int) -> None:
-    """58 layers of generated loads: the compiled search balances better than the greedy balancer; at what time is told."""
+    """58 layers of generated loads: the compiled search balances better than the greedy balancer; times are told."""
     case = load_case("dsv3_2xnvl72")
     assert isinstance(case, Instance)
     load = generate(case.case.expert_load, case.model)[None]
