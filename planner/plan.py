@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from planner.errors import InstanceError
 from planner.files import write_text
-from planner.instance.case import Phase
+from planner.instance.case import Count, CountOrNone, Phase
 from planner.instance.loading import problems_of
 from planner.instance.quantities import Frozen
 
@@ -23,14 +23,14 @@ class Deployment(Frozen):
     name: str
     pool: str
     phase: Phase
-    replicas: int = Field(ge=1)
-    tensor_parallel: int = Field(ge=1)
-    data_parallel: int = Field(ge=1)
-    pipeline_parallel: int = Field(ge=1)
-    expert_parallel: int = Field(ge=1)
-    slots_per_gpu: int = Field(ge=0)
-    decode_batch: int = Field(ge=0, description="Sequences per attention rank and micro-batch.")
-    prefill_requests: int = Field(ge=0, description="Prompts per attention rank and prefill batch.")
+    replicas: Count
+    tensor_parallel: Count
+    data_parallel: Count
+    pipeline_parallel: Count
+    expert_parallel: Count
+    slots_per_gpu: CountOrNone
+    decode_batch: CountOrNone = Field(description="Sequences per attention rank and micro-batch.")
+    prefill_requests: CountOrNone = Field(description="Prompts per attention rank and prefill batch.")
     requests_per_s: dict[str, float]
 
     @property
@@ -53,14 +53,14 @@ class DomainContent(Frozen):
     """What one domain holds of one deployment."""
 
     deployment: str
-    gpus: int = Field(ge=1)
+    gpus: Count
 
 
 class DomainUse(Frozen):
     """Equal domains of a pool: how many there are of this kind and what each holds."""
 
     pool: str
-    domains: int = Field(ge=1)
+    domains: Count
     holds: tuple[DomainContent, ...]
 
 
@@ -107,7 +107,7 @@ def read_plan(path: Path) -> Plan:
         return Plan.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InstanceError.single(str(path), "", f"cannot be read: {error.strerror}", "check the path") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InstanceError.single(str(path), "", f"is not JSON: {error}", "give a plan.json") from error
     except ValidationError as error:
         raise InstanceError(problems_of(error, str(path))) from error
+    except (ValueError, RecursionError) as error:
+        raise InstanceError.single(str(path), "", f"is not JSON: {error}", "give a plan.json") from error

@@ -75,7 +75,10 @@ def parse(value: float | str, base: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"expected a number or text with a unit, got {type(value).__name__}")
-    number = float(value) if isinstance(value, (int, float)) else _parse_text(value, base)
+    try:
+        number = float(value) if isinstance(value, (int, float)) else _parse_text(value, base)
+    except OverflowError:
+        raise ValueError("the number is too large") from None
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a finite number")
     return number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,11 @@ from planner.instance.hardware import Precision
 from planner.instance.quantities import Frozen, RatePerSecond, Seconds, Share, UsdPerGpuHour
 
 Phase = Literal["prefill", "decode", "both"]
-
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""A positive count; the limit keeps a slip of the finger out of the solver."""
+CountOrNone = Annotated[int, Field(ge=0, le=10**9)]
+"""A count that may be 0."""
 
 Priced = TypeVar("Priced", "PoolSpec", "TrainingSpec")
 
@@ -26,10 +30,10 @@ def _with_one_price(spec: Priced) -> Priced:
 class PoolSpec(Frozen):
     """GPUs of one kind. A domain is one scale-up domain: a rack or an island."""
 
-    name: str
+    name: Name
     hardware: str
-    domains: int | None = Field(default=None, ge=1, description="Absent: as many as wanted.")
-    gpus_per_domain: int | None = Field(default=None, ge=1, description="Absent: the accelerator's own domain size.")
+    domains: Count | None = Field(default=None, description="Absent: as many as wanted.")
+    gpus_per_domain: Count | None = Field(default=None, description="Absent: the accelerator's own domain size.")
     price_column: str | None = None
     usd_per_gpu_hour: UsdPerGpuHour | None = None
     price_source: str | None = None
@@ -46,10 +50,10 @@ class PoolSpec(Frozen):
 class DemandClass(Frozen):
     """One kind of request. A limit holds at ``percentile``; an absent limit does not bind."""
 
-    name: str
+    name: Name
     requests_per_s: RatePerSecond
-    input_tokens: int = Field(ge=1)
-    output_tokens: int = Field(ge=1)
+    input_tokens: Count
+    output_tokens: Count
     cached_share: Share = Field(default=0.0, lt=1, description="Share of input tokens whose KV is already there.")
     ttft_s: Seconds | None = None
     tpot_s: Seconds | None = None
@@ -112,21 +116,16 @@ class LifecycleSpec(Frozen):
 class SearchSpec(Frozen):
     """The choices that the program is offered. The bound is a bound over these."""
 
-    deployment_gpus: tuple[int, ...] = Field(min_length=1)
-    tensor_parallel: tuple[int, ...] = Field(default=(1, 2, 4, 8), min_length=1)
-    pipeline_parallel: tuple[int, ...] = Field(default=(1,), min_length=1)
-    extra_slots_per_gpu: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-    prefill_requests_per_rank: tuple[int, ...] = Field(default=(1, 2, 4, 8), min_length=1)
+    deployment_gpus: tuple[Count, ...] = Field(min_length=1)
+    tensor_parallel: tuple[Count, ...] = Field(default=(1, 2, 4, 8), min_length=1)
+    pipeline_parallel: tuple[Count, ...] = Field(default=(1,), min_length=1)
+    extra_slots_per_gpu: tuple[CountOrNone, ...] = Field(default=(0, 1, 2), min_length=1)
+    prefill_requests_per_rank: tuple[Count, ...] = Field(default=(1, 2, 4, 8), min_length=1)
     phases: tuple[Phase, ...] = ("prefill", "decode", "both")
-    largest_decode_batch: int = Field(default=4096, ge=1, description="Sequences per attention rank.")
+    largest_decode_batch: Count = Field(default=4096, description="Sequences per attention rank.")
 
     @model_validator(mode="after")
-    def _positive(self) -> SearchSpec:
-        for key in ("deployment_gpus", "tensor_parallel", "pipeline_parallel", "prefill_requests_per_rank"):
-            if min(getattr(self, key)) < 1:
-                raise ValueError(f"{key} holds a value below 1")
-        if min(self.extra_slots_per_gpu) < 0:
-            raise ValueError("extra_slots_per_gpu holds a negative value")
+    def _both_phases(self) -> SearchSpec:
         if "both" not in self.phases and not {"prefill", "decode"} <= set(self.phases):
             raise ValueError("phases must offer both, or prefill and decode")
         return self
@@ -144,7 +143,7 @@ class ReferenceSpec(Frozen):
 class CaseSpec(Frozen):
     """What a case file holds."""
 
-    name: str
+    name: Name
     title: str
     description: str = ""
     model: str | None = Field(default=None, description="Absent where [lifecycle] leaves the model open.")
@@ -152,7 +151,7 @@ class CaseSpec(Frozen):
     kv_format: Precision | None = Field(default=None, description="Absent: the model's own.")
     calibration: str
     overlap: Literal["none", "two_batch"] = "two_batch"
-    horizon_hours: float = Field(default=1.0, gt=0, description="Hours that cost_usd covers.")
+    horizon_hours: float = Field(default=1.0, gt=0, le=1e7, description="Hours that cost_usd covers.")
     pools: tuple[PoolSpec, ...] = Field(min_length=1)
     demand: tuple[DemandClass, ...] = Field(min_length=1)
     expert_load: ExpertLoadSpec | None = None

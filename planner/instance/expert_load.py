@@ -32,8 +32,9 @@ def generate(spec: ExpertLoadSpec | None, model: MoeModel) -> NDArray[np.float64
     if spec is None:
         return np.full(shape, 1.0 / model.routed_experts)
     draw = np.random.default_rng(spec.seed)
-    groups = draw.lognormal(0.0, spec.group_sigma, (model.moe_layers, model.router_groups))
-    experts = draw.lognormal(0.0, spec.sigma, shape)
+    # abs: a sigma of -0.0 is refused
+    groups = draw.lognormal(0.0, abs(spec.group_sigma), (model.moe_layers, model.router_groups))
+    experts = draw.lognormal(0.0, abs(spec.sigma), shape)
     return normalised(experts * np.repeat(groups, model.routed_experts // model.router_groups, axis=1))
 
 

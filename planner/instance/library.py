@@ -32,9 +32,17 @@ def find(kind: str, name_or_path: str) -> Path:
         If there is no such file; the message lists the names that exist.
     """
     for candidate in (Path(name_or_path), instances_root() / kind / f"{name_or_path}.toml"):
-        if candidate.suffix == ".toml" and candidate.is_file():
+        if candidate.suffix == ".toml" and is_file(candidate):
             return candidate
     known = ", ".join(names(kind))
     raise InstanceError.single(
         name_or_path, "", f"no such file in {kind}", f"give a path to a .toml file or one of: {known}"
     )
+
+
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is a file; a name that no file can have, such as one of 5,000 letters, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -24,10 +24,25 @@ _REMEDIES = {
     "extra_forbidden": "remove the key or correct its spelling",
     "missing": "add the key",
     "greater_than": "give a larger value",
+    "string_too_short": "give a name",
+    "less_than": "give a smaller value",
     "greater_than_equal": "give a larger value",
     "less_than_equal": "give a smaller value",
     "value_error": "correct the value",
     "literal_error": "use one of the listed values",
+}
+
+# where pydantic speaks of Python, in the words of the file
+_MESSAGES = {
+    "extra_forbidden": "no such key here",
+    "missing": "is missing",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
 }
 
 
@@ -40,10 +55,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         If the file is missing, not text, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InstanceError.single(str(path), "", f"cannot be read: {error.strerror}", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not only its own error: an integer of 5,000 digits, deep nesting
         raise InstanceError.single(str(path), "", f"is not TOML: {error}", "correct the syntax") from error
 
 
@@ -68,7 +83,7 @@ def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Pro
         Problem(
             file=file,
             key=prefix + ".".join(str(part) for part in item["loc"]),
-            message=item["msg"].removeprefix("Value error, "),
+            message=_MESSAGES.get(item["type"]) or item["msg"].removeprefix("Value error, ").removeprefix("Input "),
             remedy=_REMEDIES.get(item["type"], "correct the value"),
         )
         for item in found

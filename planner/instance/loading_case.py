@@ -12,7 +12,7 @@ from planner.instance.family import load_family
 from planner.instance.law import load_law
 from planner.instance.lifecycle import LifecycleInstance, Training
 from planner.instance.loading import load_accelerator, load_model, read_toml, validate
-from planner.instance.resolve import collect, price_of, resolve
+from planner.instance.resolve import collect, load_calibration, price_of, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,17 +58,46 @@ def load_case(
     """
     path = library.find("cases", str(name_or_path))
     data = overrides.apply(read_toml(path), changes or {}, str(path))
-    case = validate(CaseSpec, data, str(path))
+    case = _checked(_beside(data, path.parent), str(path))
     if case.lifecycle is not None:
         return _lifecycle(case, case.lifecycle, str(path), loads is not None)
     model_name = case.model or ""
     problems: list[Problem] = []
-    model = collect(problems, lambda: load_model(model_name))
+    model = collect(problems, lambda: load_model(model_name), str(path), {model_name: "model"})
     if model is None:
         # the other files are read all the same, so that every problem is told at once
         collect(problems, lambda: resolve(case, _any_model(), str(path)))
         raise InstanceError(dict.fromkeys(problems))
     return resolve(case, model, str(path), loads=loads, loads_note=loads_note)
+
+
+def _checked(data: dict[str, Any], file: str) -> CaseSpec:
+    """Check the tables of a case; where they are wrong, say of the files that it names which are missing too."""
+    problems: list[Problem] = []
+    case = collect(problems, lambda: validate(CaseSpec, data, file))
+    if case is None:
+        for key, load in (("model", load_model), ("calibration", load_calibration)):
+            name = data.get(key)
+            if isinstance(name, str):
+                collect(problems, lambda load=load, name=name: load(name), file, {name: key})  # type: ignore[misc]
+        raise InstanceError(dict.fromkeys(problems))
+    return case
+
+
+_NAMES_FILES = ("model", "calibration", "hardware", "price_column", "family", "law")
+
+
+def _beside(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the tables of a case with the paths of files that lie beside it taken from its folder."""
+    result = dict(table)
+    for key, value in table.items():
+        if isinstance(value, dict):
+            result[key] = _beside(value, folder)
+        elif isinstance(value, list):
+            result[key] = [_beside(entry, folder) if isinstance(entry, dict) else entry for entry in value]
+        elif key in _NAMES_FILES and isinstance(value, str) and value.endswith(".toml"):
+            result[key] = str(folder / value) if library.is_file(folder / value) else value
+    return result
 
 
 def _any_model() -> Any:  # noqa: ANN401 - a stand-in, only to reach the checks that need no model
@@ -79,9 +108,11 @@ def _lifecycle(case: CaseSpec, spec: LifecycleSpec, file: str, loads_given: bool
     problems: list[Problem] = []
     if loads_given:
         problems.append(Problem("--loads", "", "the members of a family have no recorded loads", "leave it out"))
-    family = collect(problems, lambda: load_family(spec.family))
-    law = collect(problems, lambda: load_law(spec.law))
-    training = collect(problems, lambda: _training(spec))
+    family = collect(problems, lambda: load_family(spec.family), file, {spec.family: "lifecycle.family"})
+    law = collect(problems, lambda: load_law(spec.law), file, {spec.law: "lifecycle.law"})
+    chip, column = spec.training.hardware, spec.training.price_column
+    named = {chip: "lifecycle.training.hardware", column: "lifecycle.training.price_column"}
+    training = collect(problems, lambda: _training(spec), file, named)
     rule = None if family is None else collect(problems, lambda: load_effective_params_rule(family[0].rule))
     members = [] if family is None else [model for model in family[1] if spec.member in (None, model.name)]
     if family is not None and not members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from planner.instance.loading import load_accelerator, read_toml, validate
 from planner.instance.prices import gpu_hour_price
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -45,12 +46,28 @@ class Priced(Protocol):
         """Source of a price set by hand."""
 
 
-def collect(problems: list[Problem], read: Callable[[], Value]) -> Value | None:
-    """Call ``read``; put the problems of an ``InstanceError`` on the list and return None."""
+def collect(
+    problems: list[Problem], read: Callable[[], Value], file: str = "", named: Mapping[str | None, str] | None = None
+) -> Value | None:
+    """Call ``read``; put the problems of an ``InstanceError`` on the list and return None.
+
+    Parameters
+    ----------
+    problems
+        The list.
+    read
+        What to call.
+    file, named
+        Names that ``file`` gives to other files, and under which key: a name without a file is a problem of that key.
+    """
     try:
         return read()
     except InstanceError as error:
-        problems.extend(error.problems)
+        for problem in error.problems:
+            key = (named or {}).get(problem.file)
+            known = key is None or problem.key or library.is_file(Path(problem.file))
+            message = f"{problem.file}: {problem.message}"
+            problems.append(problem if known else Problem(file, str(key), message, problem.remedy))
         return None
 
 
@@ -79,8 +96,12 @@ def resolve(
         With every problem found.
     """
     problems: list[Problem] = []
-    calibration = collect(problems, lambda: load_calibration(case.calibration))
-    read = [collect(problems, lambda spec=spec: _pool(spec, file)) for spec in case.pools]  # type: ignore[misc]
+    named: dict[str | None, str] = {case.calibration: "calibration"}
+    calibration = collect(problems, lambda: load_calibration(case.calibration), file, named)
+    read = [
+        collect(problems, lambda spec=spec: _pool(spec, file), file, _names_in(spec))  # type: ignore[misc]
+        for spec in case.pools
+    ]
     pools = tuple(pool for pool in read if pool is not None)
     if case.kv_format is not None:
         model = model.model_copy(update={"kv_format": case.kv_format})
@@ -98,6 +119,10 @@ def resolve(
         expert_load=expert_load,
         expert_load_note=note,
     )
+
+
+def _names_in(spec: PoolSpec) -> dict[str | None, str]:
+    return {spec.hardware: f"pools.{spec.name}.hardware", spec.price_column: f"pools.{spec.name}.price_column"}
 
 
 def _pool(spec: PoolSpec, file: str) -> Pool:

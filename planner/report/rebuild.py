@@ -59,7 +59,7 @@ def read_result(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InstanceError.single(str(path), "", f"cannot be read: {error.strerror}", "name a run folder") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InstanceError.single(str(path), "", f"is not JSON: {error}", "solve the case again") from error
     result = manifest.get("result") if isinstance(manifest, dict) else None
     if not isinstance(result, dict):

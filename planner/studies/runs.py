@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from planner.plan import Plan
 
 DEFAULT_FOLDER = Path("outputs")
+_LONGEST_NAME = 80  # of the case inside a folder's name: file systems stop at 255 bytes
 
 
 def run_folder(case: str, settings: dict[str, Any], out: Path | None) -> Path:
@@ -25,7 +26,7 @@ def run_folder(case: str, settings: dict[str, Any], out: Path | None) -> Path:
         return out
     digest = hashlib.sha256(json.dumps([case, settings], sort_keys=True, default=str).encode()).hexdigest()[:8]
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in case)
-    base = DEFAULT_FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{safe}_{digest}"
+    base = DEFAULT_FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{safe[:_LONGEST_NAME]}_{digest}"
     return next(path for path in _numbered(base) if not path.exists())
 
 

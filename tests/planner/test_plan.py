@@ -66,6 +66,7 @@ def broken(**changes: object) -> dict[str, Any]:
         (broken(replicas=0, phase="train"), {"deployments.0.replicas", "deployments.0.phase"}),
         (broken(gpu_count=3), {"deployments.0.gpu_count"}),
         (broken(decode_batch=-1, tensor_parallel=1.5), {"deployments.0.decode_batch", "deployments.0.tensor_parallel"}),
+        (broken(replicas=10**30, slots_per_gpu=10**30), {"deployments.0.replicas", "deployments.0.slots_per_gpu"}),
         ([], {""}),
         ({"case": "x"}, {"deployments", "domains", "expert_maps"}),
     ],

@@ -83,6 +83,8 @@ def test_kv_format_override_and_generated_loads() -> None:
 def test_case_without_loads_is_uniform() -> None:
     """Without a generator every expert gets the same share."""
     assert np.all(generate(None, load_model("mixtral-8x7b")) == 1 / 8)
+    even = read(changes={"expert_load.sigma": -0.0, "expert_load.group_sigma": -0.0})
+    assert np.all(even.expert_load == 1 / 8)
 
 
 def test_override_of_a_data_sheet_figure() -> None:
@@ -125,7 +127,9 @@ def test_every_file_that_a_case_names_is_checked(tmp_path: Path) -> None:
     )
     with pytest.raises(InstanceError) as caught:
         load_case(path)
-    assert {problem.file for problem in caught.value.problems} == {"mixtral-9x7b", "guess", "h101"}
+    assert {problem.key for problem in caught.value.problems} == {"model", "calibration", "pools.h100.hardware"}
+    assert {problem.file for problem in caught.value.problems} == {str(path)}
+    assert any("mixtral-9x7b: no such file in models" in problem.message for problem in caught.value.problems)
     assert any("hand_set" in problem.remedy for problem in caught.value.problems)
 
 
@@ -136,15 +140,22 @@ def test_every_file_that_a_case_names_is_checked(tmp_path: Path) -> None:
         ({"pools.h100.usd_per_gpu_hour": "2 s"}, "pools.0.usd_per_gpu_hour", "is not a quantity in usd/hour"),
         ({"demand.1.name": "chat"}, "", "demand: names repeat"),
         ({"search.phases": ["prefill"]}, "search", "phases must offer both, or prefill and decode"),
-        ({"search.tensor_parallel": []}, "search.tensor_parallel", "at least 1 item"),
-        ({"search.deployment_gpus": [0, 4]}, "search", "deployment_gpus holds a value below 1"),
-        ({"search.extra_slots_per_gpu": [-1]}, "search", "extra_slots_per_gpu holds a negative value"),
+        ({"search.tensor_parallel": []}, "search.tensor_parallel", "must not be empty"),
+        ({"search.deployment_gpus": [0, 4]}, "search.deployment_gpus.0", "greater than or equal to 1"),
+        ({"search.extra_slots_per_gpu": [-1]}, "search.extra_slots_per_gpu.0", "greater than or equal to 0"),
         ({"search.deployment_gpus": [32]}, "search.deployment_gpus", "every size exceeds every pool"),
         ({"demand.0.requests_per_s": 0, "demand.1.requests_per_s": 0}, "demand", "no class has a request rate above 0"),
         ({"demand.chat.cached_share": 1}, "demand.0.cached_share", "less than 1"),
+        ({"demand.chat.requests_per_s": 10**400}, "demand.0.requests_per_s", "the number is too large"),
+        ({"demand.chat.requests_per_s": 1e300}, "demand.0.requests_per_s", "less than or equal to"),
+        ({"demand.chat.input_tokens": 10**25}, "demand.0.input_tokens", "less than or equal to"),
+        ({"pools.h100.domains": 10**25}, "pools.0.domains", "less than or equal to"),
+        ({"demand.chat.name": ""}, "demand.0.name", "must not be empty"),
+        ({"demand": "x"}, "demand", "must be a list"),
+        ({"search": []}, "search", "must be a table"),
         ({"demand.chat.percentile": 1.5}, "demand.0.percentile", "less than 1"),
         ({"demand.chat.ttft_s": "nan s"}, "demand.0.ttft_s", "nan"),
-        ({"pools.h100.override": {"hbm_byte": 1}}, "hbm_byte", "Extra inputs"),
+        ({"pools.h100.override": {"hbm_byte": 1}}, "hbm_byte", "no such key"),
         ({"pools.h100.gpus_per_domain": 16}, "pools.h100.gpus_per_domain", "16 GPUs, but h100 joins 8 at most"),
         ({"model": "llama-3.1-70b"}, "expert_load", "llama-3.1-70b has no experts"),
         ({"model": None}, "", "give either model or [lifecycle]"),
@@ -169,7 +180,14 @@ def test_top_k_above_the_experts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"name = \n", "is not TOML"), (b"\xff\xfe\x00", "is not TOML"), (None, "no such file")]
+    ("content", "message"),
+    [
+        (b"name = \n", "is not TOML"),
+        (b"\xff\xfe\x00", "is not TOML"),
+        (b"a = " + 5000 * b"[" + 5000 * b"]", "is not TOML"),
+        (b"a = 1" + 5000 * b"0", "is not TOML"),
+        (None, "no such file"),
+    ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
     """Broken syntax, bytes that are no text and a missing file are told by name."""
@@ -177,6 +195,34 @@ def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, messag
     if content is not None:
         path.write_bytes(content)
     assert message in problems(path)[""]
+
+
+def test_file_of_an_editor_that_writes_a_byte_order_mark(tmp_path: Path) -> None:
+    """Windows editors put a mark before the text; the case is the same."""
+    path = tmp_path / "case.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + TINY.read_bytes())
+    assert read(path).case == read().case
+
+
+def test_name_that_no_file_can_have() -> None:
+    """A name of 5,000 letters is no file, not an operating-system error."""
+    assert "no such file in cases" in problems(5000 * "a")[""]
+
+
+def test_files_beside_the_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A case may name files by their place beside it, from whichever folder it is run."""
+    shutil.copy(library.instances_root() / "models" / "mixtral-8x7b.toml", tmp_path / "mine.toml")
+    shutil.copy(library.instances_root() / "hardware" / "h200.toml", tmp_path / "chip.toml")
+    path = edited(tmp_path, ('"mixtral-8x7b"', '"mine.toml"'), ('hardware = "h100"', 'hardware = "chip.toml"'))
+    monkeypatch.chdir("/")
+    assert read(path).model == read().model
+    assert read(path).pools[0].accelerator.name == "h200"
+
+
+def test_wrong_keys_and_missing_files_are_told_together(tmp_path: Path) -> None:
+    """A misspelt key does not hide that the model and the calibration do not exist."""
+    path = edited(tmp_path, ('"mixtral-8x7b"', '"nobody"'), ('"hand_set"', '"guess"'), ("sigma", "sigmas"))
+    assert problems(path).keys() == {"expert_load.sigma", "expert_load.sigmas", "model", "calibration"}
 
 
 def test_case_by_path_outside_the_library(tmp_path: Path) -> None:
