@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 MAP_NAME = "physical_to_logical_map.json"
 WORST_SHOWN = 5
+PROOF_GAP = 1e-3
+"""Gap down to which bounds are proven without --gap."""
+PROOF_S = 10.0
+"""Seconds from the start after which, without --time-limit, no further bound is raised."""
+QUIET_S = 1.0
 EXAMPLE = "Example: planner place --loads prefill.json --gpus 32 --redundant 32 --out placement"
 
 
@@ -39,7 +46,9 @@ def place(
     dead: Annotated[str, typer.Option(help="GPUs out of service, such as 3,17.")] = "",
     gpu_speed: Annotated[Path | None, typer.Option(help="Relative speed of each GPU: a JSON list or text.")] = None,
     gap: Annotated[float | None, typer.Option(help="Stop a layer at this gap; prove tighter where it is open.")] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds after which no further layer is improved.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds to search and to prove with integer programs.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the map file.")] = None,
     output_format: FormatOption = Format.text,
@@ -50,8 +59,10 @@ def place(
         from planner.exchange import maps
         from planner.strategies.api import run
         from planner.strategies.problem import DEFAULT_GAP, PlacementRequest
+        from planner.strategies.proof import Effort
         from planner.strategies.summary import summary
 
+        began = time.perf_counter()
         table, slots, speed = _inputs(loads, gpus, slots_per_gpu, redundant, dead, gpu_speed, gap, time_limit)
         request = PlacementRequest(
             load=table,
@@ -65,7 +76,13 @@ def place(
             dispatch=dispatch,  # type: ignore[arg-type]  # checked by PlacementRequest
             gap=DEFAULT_GAP if gap is None else gap,
         )
-        result = run(request, strategy, prove=gap is not None)
+        effort = Effort(
+            PROOF_GAP if gap is None else gap,
+            began + (PROOF_S if time_limit is None else time_limit),
+            integer=time_limit is not None,
+        )
+        with LayerProgress(shown=not quiet) as line:
+            result = run(request, strategy, effort, line.update)
         path = None
         if out is not None:
             maps.write_map(out / MAP_NAME, result.physical_to_logical_map)
@@ -156,6 +173,32 @@ def _warn(request: PlacementRequest, result: PlacementResult, note: Any) -> None
     if doubled:
         _, gpu, expert = doubled[0]
         note(f"note: {len(doubled)} second copies on one GPU waste a slot, first: expert {expert} on GPU {gpu}")
+
+
+class LayerProgress:
+    """One line on stderr that tells how far the proof is, after a first second; wiped at the end on a terminal."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown, self._in_place = shown, sys.stderr.isatty()
+        self._last = time.perf_counter()
+        self._written = False
+
+    def __enter__(self) -> LayerProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._written and self._in_place:
+            sys.stderr.write("\r\x1b[K")
+
+    def update(self, what: str, done: int, layers: int) -> None:
+        """Take the layers done; shown once a second, where lines cannot be replaced every five."""
+        now = time.perf_counter()
+        if not self._shown or now - self._last < (QUIET_S if self._in_place or not self._written else 5 * QUIET_S):
+            return
+        self._last, self._written = now, True
+        text = f"{what}: {done} of {layers} layers"
+        sys.stderr.write(f"\r\x1b[K{text}" if self._in_place else text + "\n")
+        sys.stderr.flush()
 
 
 def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> str:

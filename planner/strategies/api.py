@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planner.errors import FormulationError, InstanceError
-from planner.strategies import STRATEGIES, redundancy
+from planner.strategies import STRATEGIES, proof, redundancy
+from planner.strategies.local_search import LocalSearch
 from planner.strategies.problem import PlacementRequest
-from planner.strategies.result import with_tight_bound
+from planner.strategies.proof import Effort
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from planner.strategies.problem import IntArray
+    from planner.strategies.proof import Progress
     from planner.strategies.result import PlacementResult
 
 
@@ -41,7 +44,8 @@ def place(
     strategy
         A key of ``STRATEGIES``.
     prove
-        Also compute the tight bound where the fast one leaves a gap of more than ``gap``.
+        Also raise the bound of layers with a gap of more than ``gap`` by linear programs and, where there is a
+        ``time_limit_s``, by integer programs in what it leaves.
     options
         Further fields of `PlacementRequest`.
 
@@ -63,11 +67,20 @@ def place(
         extra = redundancy.lowest_redundant(experts, gpus) if redundant is None else redundant
         slots_per_gpu = redundancy.slots_per_gpu(experts, gpus, extra)
     request = PlacementRequest(tokens, gpus, slots_per_gpu, **options)
-    return run(request, strategy, prove=prove)
+    if not prove:
+        return run(request, strategy)
+    limit = request.time_limit_s
+    deadline = None if limit is None else time.perf_counter() + limit
+    return run(request, strategy, Effort(request.gap, deadline, integer=limit is not None))
 
 
-def run(request: PlacementRequest, strategy: str, *, prove: bool = False) -> PlacementResult:
-    """Run one strategy by name; the errors of `place`."""
+def run(
+    request: PlacementRequest, strategy: str, effort: Effort | None = None, progress: Progress | None = None
+) -> PlacementResult:
+    """Run one strategy by name, then prove as far as ``effort`` goes; the errors of `place`.
+
+    The map of the default strategy takes over what the proof finds; the maps of others are left as they are.
+    """
     chosen = STRATEGIES.get(strategy)
     if chosen is None:
         raise InstanceError.single("place", "strategy", f"no strategy {strategy!r}", f"one of {', '.join(STRATEGIES)}")
@@ -75,7 +88,10 @@ def run(request: PlacementRequest, strategy: str, *, prove: bool = False) -> Pla
     if reason is not None:
         raise FormulationError(f"strategy {strategy}: {reason}")
     result = chosen.place(request)
-    return with_tight_bound(request, result, request.gap) if prove else result
+    if effort is None or result.interrupted:
+        return result
+    repack = chosen.repacking(request) if isinstance(chosen, LocalSearch) else None
+    return proof.prove(request, result, effort, repack, progress)
 
 
 def rebalance_experts(

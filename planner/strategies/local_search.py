@@ -16,6 +16,9 @@ from planner.strategies import bounds
 from planner.strategies.result import PlacementResult, assess, identity_row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.strategies.kernels.compiled import RandomState
     from planner.strategies.kernels.packing import Int64
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
 
@@ -65,6 +68,11 @@ class LocalSearch:
         except KeyboardInterrupt:
             interrupted = True
         return assess(request, search.map_rows(), time.perf_counter() - start, self.name, interrupted=interrupted)
+
+    def repacking(self, request: PlacementRequest) -> Callable[[int, IntArray], IntArray]:
+        """Return a function that packs a layer anew with given copy counts, shape [expert]; it returns a map row."""
+        search = _Search(request)
+        return lambda layer, counts: search.pack_counts(layer, counts).ravel()
 
 
 class _Search:
@@ -122,7 +130,7 @@ class _Search:
 
     def improve_mean(self, layer: int) -> Int64:
         """Search under the mean load and the even split, from the packing of the layer."""
-        from planner.strategies.kernels import packing, pairing, replicas
+        from planner.strategies.kernels import pairing, replicas
         from planner.strategies.kernels.compiled import random_state
 
         assign, weight, target = self.placed[layer].copy(), self.mean_weight(layer), float(self.target[layer])
@@ -133,15 +141,39 @@ class _Search:
             replicas.improve(weight, assign, count, self.pace, self.table, target, moves, self.failures, random)
             return assign
         gpus = self.request.gpus
-        moves = COUNT_MOVES_PER_SLOT * 2 * gpus
-        paired_largest = pairing.search_counts(weight, count, gpus, target, moves, COUNT_HEAT, random)
-        paired = pairing.pack_pairs(weight, count, gpus)
+        pairing.search_counts(weight, count, gpus, target, COUNT_MOVES_PER_SLOT * 2 * gpus, COUNT_HEAT, random)
+        return self.pack_pairs(weight, count, target, random)
+
+    def pack_pairs(self, weight: FloatArray, count: Int64, target: float, random: RandomState) -> Int64:
+        """Pack two slots a GPU by pairing; where keeping copies apart costs something, move copies too."""
+        from planner.strategies.kernels import packing, pairing, replicas
+
+        assign = pairing.pack_pairs(weight, count, self.request.gpus)
         share = weight / count
-        load = packing.loads_of(paired, share, self.pace)
-        packing.separate_copies(paired, share, load, self.pace)
+        load = packing.loads_of(assign, share, self.pace)
+        paired_largest = load.max()
+        packing.separate_copies(assign, share, load, self.pace)
         moves = REPAIR_MOVES if load.max() > paired_largest * (1.0 + REPAIR_TOLERANCE) else 0
-        replicas.improve(weight, paired, count, self.pace, self.table, target, moves, self.failures, random)
-        return paired
+        replicas.improve(weight, assign, count, self.pace, self.table, target, moves, self.failures, random)
+        return assign
+
+    def pack_counts(self, layer: int, counts: IntArray) -> Int64:
+        """Pack a layer with given copy counts on equal GPUs; slots they leave empty get the hottest experts' copies."""
+        from planner.strategies.kernels import packing, replicas
+        from planner.strategies.kernels.compiled import random_state
+
+        weight, count = self.mean_weight(layer), counts.copy()
+        while count.sum() < self.slots.sum():
+            count[np.argmax(np.where(count < self.request.gpus, weight / count, -1.0))] += 1
+        target, random = float(self.target[layer]), random_state(self.request.seed, layer)
+        if self.two_slots:
+            return self.pack_pairs(weight, count, target, random)
+        share = weight / count
+        assign = packing.pack_longest_first(share, count, self.slots, self.pace)
+        packing.separate_copies(assign, share, packing.loads_of(assign, share, self.pace), self.pace)
+        moves = REPARTITIONED_MOVES if self.failures else COPY_MOVES
+        replicas.improve(weight, assign, count, self.pace, self.table, target, moves, self.failures, random)
+        return assign
 
     def anneal(self, layer: int, start: Int64) -> Int64:
         """Search under the scenario energy from ``start``."""

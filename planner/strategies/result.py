@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,14 +135,3 @@ def assess(
         strategy=strategy,
         interrupted=interrupted,
     )
-
-
-def with_tight_bound(request: PlacementRequest, result: PlacementResult, gap: float) -> PlacementResult:
-    """Prove more: recompute with the tight bound those layers whose gap is larger than ``gap``."""
-    open_layers = np.flatnonzero(result.gap > gap)
-    if not len(open_layers):
-        return result
-    part = replace(request, load=request.load[:, open_layers])
-    bound = result.bound.copy()
-    bound[open_layers] = np.minimum(bound[open_layers], bounds.balance_upper_bound(part, quality="tight"))
-    return replace(result, bound=bound)

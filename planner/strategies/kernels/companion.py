@@ -1,15 +1,9 @@
-"""The companion bound: a GPU with a large copy needs small copies beside it, and both cost slots.
+"""The companion bound in its Lagrangian form: what the copies of a layer cost in slots at given prices.
 
-Suppose no GPU carries more than T. A GPU with a copy above t >= T/2 has S - 1 other slots, and for every j = 1 .. S - 1
-at least S - j of them hold at most (T - t) / j, because j larger ones would not fit. No two copies above T/2 share a
-GPU, so the copies of at most (T - t) / j, empty slots included, number at least S - j times the copies above t. With
-n_e copies of expert e that reads
-
-    sum_e n_e (1 + (S - j) [w_e / n_e > t] - [w_e / n_e <= (T - t) / j]) <= P,
-
-beside sum_e n_e <= P and n_e >= w_e / T. Any mix of the two, 1 - m of the plain and m of the companion inequality, must
-hold as well, and its left side splits by expert: if the sum over experts of the least cost passes P, no placement
-reaches T. Valid for the even split on equal GPUs with equal slots.
+`planner.strategies.companion` derives the inequalities and finds the prices by a linear program. Priced, a copy costs
+``level[i] + slope[i] * size`` slots for a size over the limit between ``position[i - 1]`` and ``position[i]``; it never
+falls, but jumps. Whatever the prices, a layer whose cheapest counts cost more than the slots there are cannot keep to
+the limit. So the proof rests on the sums in this file alone, not on the tolerances of a solver or the columns it had.
 """
 
 from __future__ import annotations
@@ -21,60 +15,86 @@ import numpy as np
 from planner.strategies.kernels.compiled import compiled
 
 if TYPE_CHECKING:
-    from planner.strategies.kernels.packing import Float
+    from planner.strategies.kernels.packing import Float, Int64
 
-BISECTIONS = 14
-THRESHOLDS = 48
-MIXES = 12
+EDGE = 1e-12
+"""Sizes this close to the limit count as within it, so that rounding cannot make a proof of a tie."""
+
+BISECTIONS = 24
 
 
 @compiled
-def least_cost(weight: Float, limit: float, threshold: float, small: float, large_cost: float, mix: float) -> float:
-    """Sum over experts of the cheapest number of copies.
+def count_cost(size: float, copies: int, position: Float, level: Float, slope: Float) -> float:
+    """Cost of ``copies`` copies of an expert whose whole load over the limit is ``size``."""
+    step = np.searchsorted(position, size / copies)
+    return float(copies * level[step] + slope[step] * size)
 
-    A copy above ``threshold`` costs 1 + mix * large_cost, one of at most ``small`` costs 1 - mix, any other 1; within
-    each class the fewest copies are the cheapest.
+
+@compiled
+def cheapest_counts(
+    weight: Float, limit: float, position: Float, level: Float, slope: Float, most: int, count: Int64
+) -> float:
+    """Fill ``count`` [expert] with the cheapest numbers of copies no larger than ``limit``; return what they cost.
+
+    ``most`` bounds the copies of one expert; infinity is returned where an expert needs more. Below the first step more
+    copies only cost more.
     """
     total = 0.0
-    for load in weight:
-        fewest = max(1.0, np.ceil(load / limit))
-        medium = max(1.0, np.ceil(load / threshold))
-        best = medium if load / medium > small else medium * (1.0 - mix)
-        if load / fewest > threshold:
-            best = min(best, fewest * (1.0 + mix * large_cost))
-        if small > 0.0:
-            best = min(best, max(1.0, np.ceil(load / small)) * (1.0 - mix))
+    for expert in range(len(weight)):
+        size = weight[expert] / limit
+        best = np.inf
+        copies = max(1, int(np.ceil(size - EDGE)))
+        while copies <= most and copies * level[0] < best:
+            cost = count_cost(size, copies, position, level, slope)
+            if cost < best:
+                best = cost
+                count[expert] = copies
+            if size / copies <= position[0]:
+                break
+            copies += 1
         total += best
     return total
 
 
 @compiled
-def unreachable(weight: Float, limit: float, gpus: int, slots: int) -> bool:
-    """Whether some companion inequality proves that the largest load must exceed ``limit``."""
-    total = gpus * slots * (1.0 + 1e-9)
-    for step in range(THRESHOLDS):
-        threshold = limit * (0.5 + 0.5 * step / THRESHOLDS)
-        for larger in range(1, slots):
-            small = (limit - threshold) / larger
-            for mix in range(1, MIXES + 1):
-                if least_cost(weight, limit, threshold, small, float(slots - larger), mix / MIXES) > total:
-                    return True
-    return False
+def highest_disproved(
+    weight: Float, low: float, high: float, position: Float, level: Float, slope: Float, slots: float, most: int
+) -> float:
+    """Raise ``low`` towards ``high`` as far as these prices prove that no placement keeps to it in ``slots`` slots.
+
+    Returns ``low`` where the prices prove nothing.
+    """
+    count = np.zeros(len(weight), dtype=np.int64)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        if cheapest_counts(weight, middle, position, level, slope, most, count) > slots:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @compiled
-def companion_bound(tokens: Float, gpus: int, slots: int, start: Float) -> Float:
-    """Raise the bound ``start`` [layer] on the largest GPU load as far as the companion inequalities prove; [layer]."""
-    bound = start.copy()
-    for layer in range(len(tokens)):
-        if start[layer] <= 0.0 or not unreachable(tokens[layer], start[layer], gpus, slots):
-            continue
-        low, high = start[layer], max(2.0 * start[layer], np.max(tokens[layer]))
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            if unreachable(tokens[layer], middle, gpus, slots):
-                low = middle
-            else:
-                high = middle
-        bound[layer] = low
-    return bound
+def affordable_counts(
+    weight: Float, limit: float, position: Float, level: Float, slope: Float, most: int, excess: float
+) -> Int64:
+    """List (expert, copies) [entry, 2] of the counts that cost at most ``excess`` more than their expert's cheapest.
+
+    With ``excess`` the slots there are less the cost of the cheapest counts, a count left out belongs to no placement
+    within ``limit``: it would raise that cost above the slots.
+    """
+    best = np.zeros(len(weight), dtype=np.int64)
+    cheapest_counts(weight, limit, position, level, slope, most, best)
+    entry = np.zeros((len(weight) * most, 2), dtype=np.int64)
+    entries = 0
+    for expert in range(len(weight)):
+        size = weight[expert] / limit
+        allowed = count_cost(size, best[expert], position, level, slope) + excess
+        copies = max(1, int(np.ceil(size - EDGE)))
+        while copies <= most and copies * level[0] <= allowed:
+            if count_cost(size, copies, position, level, slope) <= allowed:
+                entry[entries, 0] = expert
+                entry[entries, 1] = copies
+                entries += 1
+            copies += 1
+    return entry[:entries].copy()
