@@ -39,3 +39,21 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def unwritable(path: Path) -> str | None:
+    """Say why nothing can be made at ``path``, by making a file beside its nearest folder; None where it can be."""
+    if path.is_dir():
+        return "is a folder"
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return error.strerror or str(error)
+    home = next((folder for folder in path.absolute().parents if os.path.lexists(folder)), Path("/"))
+    try:
+        tempfile.TemporaryFile(dir=home).close()
+    except OSError as error:
+        return f"{home}: {error.strerror}"
+    return None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import sys
+
 import typer
 
 from planner.cli.check import check
@@ -43,4 +47,9 @@ app.add_typer(import_app)
 
 def main() -> None:
     """Entry point of the console script."""
+    # a scheduler's polite stop is a Ctrl-C: the best plan so far is written
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the letters of a table still gets its numbers
     app()

@@ -45,9 +45,9 @@ def solve(
     with reporting(output_format, quiet=quiet) as output:
         from planner.cli.progress import ProgressLine
         from planner.solver.options import SolveOptions
-        from planner.studies.api import refuse_existing, solve_case
+        from planner.studies.api import refuse_outputs, solve_case
 
-        refuse_existing(out)
+        refuse_outputs(out, write_model)
         options = SolveOptions(time_limit_s=time_limit, gap=gap, threads=threads, seed=seed)
         with ProgressLine(shown=not quiet) as progress:
             solved = solve_case(case, changes or (), loads=loads, options=options, progress=progress.update)

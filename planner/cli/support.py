@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner.documents import json_ready
-from planner.errors import NoPlanFound, PlannerError
+from planner.errors import InstanceError, NoPlanFound, PlannerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ class Output:
         """Print the answer: the payload as one JSON document, or the text that ``render`` makes of it."""
         text = json.dumps(json_ready(payload), indent=2) if self.format is Format.json else render()
         sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
 
     def note(self, text: str) -> None:
         """Print a remark for people on stderr unless ``--quiet``."""
@@ -64,6 +66,17 @@ def reporting(output_format: Format, *, quiet: bool = False) -> Iterator[Output]
         lines = str(error).splitlines() or [type(error).__name__]
         sys.stderr.write("error: " + "\n       ".join(lines) + "\n")
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        _drop_stdout()
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {named}{error.strerror or error} (check the path, the rights and the free space)\n")
+        raise typer.Exit(InstanceError.exit_code) from None
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _drop_stdout() -> None:
+    """Nobody reads on, as after `planner list cases | head -1`: what is left to print goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+MOST_THREADS = 1024
+"""More than any machine has; the solver dies without a word where the system refuses it a thread."""
+
 
 @dataclass(frozen=True)
 class SolveOptions:
@@ -59,7 +62,7 @@ class SolveOptions:
         rules = (
             ("time_limit_s", self.time_limit_s is None or self.time_limit_s >= 0, "must be 0 or more seconds"),
             ("gap", 0 <= self.gap < math.inf, "must be 0 or more"),
-            ("threads", self.threads >= 1, "must be 1 or more"),
+            ("threads", 1 <= self.threads <= MOST_THREADS, f"must lie between 1 and {MOST_THREADS}"),
             ("seed", 0 <= self.seed < 2**31, "must lie between 0 and 2147483647"),
             ("node_limit", self.node_limit is None or self.node_limit >= 0, "must be 0 or more"),
             ("mip_abs_gap", self.mip_abs_gap is None or self.mip_abs_gap >= 0, "must be 0 or more"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from planner.solver.matrix import MatrixModel
 
+MODEL_SUFFIXES = (".lp", ".mps")
 _LONGEST_NAME = 200  # LP readers stop at 255 characters
 _RESERVED = re.compile(
     r"st|s\.t\.|subject|such|to|that|bounds?|bin|binar(y|ies)|gen|generals?|int|integers?|semi|sos[12]?|end|free|inf|infinity|"
@@ -35,14 +36,14 @@ def write_model(matrix: MatrixModel, path: Path) -> None:
     SolverError
         If HiGHS cannot write the program.
     """
-    if path.suffix not in {".lp", ".mps"}:
+    if path.suffix.lower() not in MODEL_SUFFIXES:
         raise InstanceError.single(str(path), "", "unknown model format", "end the name with .lp or .mps")
     highs = new_highs(matrix)
     for column, name in enumerate(safe_names(matrix.column_names, "x")):
         check(highs.passColName(column, name), f"name a column {name}")
     for row, name in enumerate(safe_names(matrix.row_names, "r")):
         check(highs.passRowName(row, name), f"name a row {name}")
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem}.partial{path.suffix.lower()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.documents import json_ready
-from planner.errors import InstanceError
+from planner.errors import InstanceError, Problem
 from planner.exchange.loads import read_loads
+from planner.files import unwritable
 from planner.instance.instance import Instance
 from planner.instance.lifecycle import LifecycleInstance
 from planner.instance.loading_case import load_case
 from planner.instance.overrides import parse_assignments
 from planner.solver.options import SolveOptions
 from planner.solver.result import StopReason
+from planner.solver.write import MODEL_SUFFIXES
 from planner.studies.lifecycle import FleetShelf, solve_lifecycle
 from planner.studies.lifecycle_payload import lifecycle_payload
 from planner.studies.payload import answer_payload
 from planner.studies.reference import beside_reference
-from planner.studies.runs import relative_path, run_folder, write_run
+from planner.studies.runs import DEFAULT_FOLDER, relative_path, run_folder, write_run
 from planner.studies.sensitivity import marginal_usd_per_request, savings
 from planner.studies.serving import solve_serving
 
@@ -62,9 +65,18 @@ class SolvedCase:
 
     def write(self, out: Path | None = None) -> dict[str, Any]:
         """Write the run folder and return the document with its path."""
+        while True:
+            folder = run_folder(self.name, self.settings, out)
+            try:
+                return self._write(folder)
+            except OSError:
+                # another run of the same second took the name while this one was written
+                if out is not None or not folder.exists():
+                    raise
+
+    def _write(self, folder: Path) -> dict[str, Any]:
         from planner.report.html import render_html
 
-        folder = run_folder(self.name, self.settings, out)
         payload = json_ready(self.payload | {"run_dir": relative_path(folder)})
         manifest = {"case": self.name, "settings": json_ready(self.settings), "result": payload}
         write_run(folder, self.plan, manifest, render_html(payload, self.plan.model_dump(mode="json")))
@@ -174,13 +186,22 @@ class _Questions:
         return SolvedCase(name, plan, document, settings, self.stop_reason, tables)
 
 
-def refuse_existing(out: Path | None) -> None:
-    """Refuse an output folder that is already there, before any work is done.
+def refuse_outputs(out: Path | None, model: Path | None = None) -> None:
+    """Refuse an output folder or model file that could not be written, before any work is done.
 
     Raises
     ------
     InstanceError
-        If the path exists.
+        If ``out`` exists, if neither it nor ``outputs`` can be made, or if ``model`` has a suffix that is no format.
     """
-    if out is not None and out.exists():
-        raise InstanceError.single(str(out), "--out", "exists already", "name a folder that does not exist")
+    problems = []
+    if out is not None and os.path.lexists(out):
+        problems.append(Problem(str(out), "--out", "exists already", "name a folder that does not exist"))
+    elif (error := unwritable(out or DEFAULT_FOLDER / "run")) is not None:
+        problems.append(Problem(str(out or DEFAULT_FOLDER), "--out", f"cannot be made: {error}", "name another folder"))
+    if model is not None and model.suffix.lower() not in MODEL_SUFFIXES:
+        problems.append(Problem(str(model), "--write-model", "unknown format", "end the name with .lp or .mps"))
+    elif model is not None and (error := unwritable(model)) is not None:
+        problems.append(Problem(str(model), "--write-model", f"cannot be written: {error}", "name another file"))
+    if problems:
+        raise InstanceError(problems)

@@ -37,7 +37,9 @@ def reasons_without_candidates(instance: Instance, tables: CostTables) -> list[s
 
 
 def _reason(instance: Instance, demand: DemandClass, phase: str) -> str:
-    """Try the limits one after another: memory alone, then with the latency limits lifted."""
+    """Try the limits one after another: layouts, memory alone, then with the latency limits lifted."""
+    if not any(len(enumerate_layouts(instance.model, pool, instance.search)) for pool in instance.pools):
+        return _layout_reason(instance)
     if not _fits_in_memory(instance, demand):
         return _memory_reason(instance, demand)
     lifted = demand.model_copy(update={"tpot_s": None, "ttft_s": None})
@@ -50,6 +52,19 @@ def _reason(instance: Instance, demand: DemandClass, phase: str) -> str:
     return (
         f"{demand.name}: no deployment meets {values} in {phase}; it can be served without "
         f"{'both of them' if not alone else 'one of them' if len(alone) > 1 else 'that limit'}"
+    )
+
+
+def _layout_reason(instance: Instance) -> str:
+    model, search = instance.model, instance.search
+    sizes, tensor, pipeline = (
+        ", ".join(map(str, values))
+        for values in (search.deployment_gpus, search.tensor_parallel, search.pipeline_parallel)
+    )
+    return (
+        f"search: no layout cuts {model.name} over deployment_gpus {sizes} with tensor_parallel {tensor} and "
+        f"pipeline_parallel {pipeline}: tensor_parallel must divide its {model.attention.heads} heads, both the GPUs; "
+        f"stages are at most its {model.layers} layers and align with domains; slots are at most its experts"
     )
 
 
@@ -98,7 +113,7 @@ def reasons_without_plan(
         return [f"stopped ({result.stop_reason}) before any plan was found; give more time"]
     rows = infeasible_rows(compile_pyomo(program.model).matrix)
     there = [
-        f"{pool.name}: {pool.domains} domains of {pool.gpus_per_domain} GPUs are not enough"
+        f"{pool.name}: {pool.domains} domains of {pool.gpus_per_domain} GPUs each are not enough"
         for pool in instance.pools
         if pool.domains is not None
     ]
@@ -123,8 +138,9 @@ def _domains_needed(instance: Instance) -> list[str]:
         return []
     import pyomo.environ as pyo
 
+    needed = {h: round(pyo.value(program.model.packing[h].domains_used)) for h in program.graphs}
     return [
-        f"with domains to spare, {pool.name} would need {round(pyo.value(program.model.packing[h].domains_used))}"
+        f"with domains to spare, {pool.name} would need {needed[h]} of them"
         for h, pool in enumerate(instance.pools)
-        if h in program.graphs
+        if h in needed
     ]

@@ -116,9 +116,43 @@ def test_an_existing_folder_is_refused_before_any_work(workplace: Path) -> None:
     assert list((workplace / "there").iterdir()) == []
 
 
+def test_outputs_that_cannot_be_written_are_told_before_any_work(workplace: Path) -> None:
+    """A folder below a file, a name that is too long and an unknown format of the model: all at once, at the start."""
+    (workplace / "file").write_text("kept")
+    began = time.perf_counter()
+    code, _, notes = run("solve", CASE, "--out", "file/run", "--write-model", "model.txt")
+    assert code == 2
+    assert "--out: cannot be made" in notes
+    assert "--write-model: unknown format" in notes
+    assert run("solve", CASE, "--out", 300 * "n")[0] == 2
+    assert run("solve", CASE, "--write-model", "file/model.lp")[0] == 2
+    assert time.perf_counter() - began < 2.0
+    assert [path.name for path in workplace.iterdir()] == ["file"]
+
+
+def test_two_runs_of_one_second_get_two_folders(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another run takes the folder's name while this one writes, this one takes the next."""
+    from planner.studies import api
+
+    solved = api.solve_case(CASE)
+    first, names = workplace / "outputs" / "run", iter(["run", "run", "run_2"])
+    monkeypatch.setattr(api, "run_folder", lambda *_: workplace / "outputs" / next(names))
+    solved.write()
+    assert solved.write()["run_dir"] == "outputs/run_2"
+    assert (first / "plan.json").read_bytes() == (workplace / "outputs" / "run_2" / "plan.json").read_bytes()
+
+
+def test_a_reader_that_stops_reading_is_no_fault(workplace: Path) -> None:
+    """`planner list hardware | head -1` ends without a word on stderr."""
+    command = f"{sys.executable} -c 'from planner.cli.app import main; main()' list hardware | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        (["--threads", "100000"], 2, "threads"),
         (["--set", "demand.chat.requests_per_s=-1"], 2, "demand.0.requests_per_s"),
         (["--set", "demand.chat.tpot_s=5 GB"], 2, "not a quantity in second"),
         (["--set", "colour=blue"], 2, "colour"),
@@ -178,6 +212,14 @@ def test_check_prints_the_normal_form() -> None:
     assert document["chi"] == pytest.approx(19.96, abs=5e-3)
     assert document["crossover_context"] == pytest.approx(1685, abs=0.5)
     assert document["balance_batch"] == pytest.approx(document["rho"] * document["sigma"])
+
+
+def test_a_terminal_of_few_letters() -> None:
+    """Where stdout knows ASCII only, the table comes with marks instead of its rules."""
+    command = [sys.executable, "-c", "from planner.cli.app import main; main()", "check", CASE]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("case", ["dsv3_2xnvl72", "dsv3_h800_day", "frontier_100b", "dsv3_successor", CASE])

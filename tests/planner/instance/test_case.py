@@ -269,7 +269,12 @@ def test_model_that_cannot_fit() -> None:
         ({"demand.document.tpot_s": 0.001}, r"document: no deployment meets tpot_s = 0\.001 s in decode"),
         ({"demand.chat.input_tokens": 9_000_000}, r"memory: .*one request of chat keeps 1\.18 TB of KV"),
         ({"demand.chat.ttft_s": 0.01, "search.phases": ["both"]}, r"ttft_s = 0\.01 s in decode"),
-        ({"demand.chat.requests_per_s": 900}, r"(?s)h100: 2 domains of 8 GPUs are not enough.*would need \d+"),
+        ({"search.tensor_parallel": [3]}, r"search: no layout cuts mixtral-8x7b .*must divide its 32 heads"),
+        ({"search.pipeline_parallel": [33]}, r"search: no layout .*at most its 32 layers"),
+        (
+            {"demand.chat.requests_per_s": 900},
+            r"(?s)h100: 2 domains of 8 GPUs each are not enough.*would need \d+ of them",
+        ),
     ],
 )
 def test_limits_that_cannot_be_met_are_named(change: dict[str, Any], reason: str) -> None:
