@@ -181,6 +181,10 @@ class FleetProgram:
         """Count the GPUs in use of a choice."""
         return sum(self.tables.candidates[c].gpus * count for c, count in choice.replicas.items())
 
+    def domains_used(self, pool: int) -> int:
+        """Domains of a packed pool in use, in the values held."""
+        return int(round(pyo.value(self.model.packing[pool].domains_used)))  # noqa: RUF046 - Pyomo has no types
+
     def held_values(self) -> Any:  # noqa: ANN401 - a Pyomo ComponentMap
         """Return the values that the variables hold now, to start another solve from."""
         variables = self.model.component_data_objects(pyo.Var)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from formulations import fleet
+from formulations.blocks.serving import SERVED_BY
 from planner.costs import memory
 from planner.costs.capacity import batch_in_memory
 from planner.costs.layout import enumerate_layouts
 from planner.costs.tables import build_tables, capacities_of, machine_of
 from planner.solver.conflict import infeasible_rows
+from planner.solver.highs import solve_pyomo
 from planner.solver.matrix import compile_pyomo
+from planner.solver.options import SolveOptions
+from planner.strategies.bounds import imbalance_lower_bound
 from planner.units import with_prefix
 
 if TYPE_CHECKING:
@@ -21,7 +27,8 @@ if TYPE_CHECKING:
     from planner.instance.instance import Instance
     from planner.solver.result import SolveResult
 
-SERVING = {"prefill": ("prefill", "both"), "decode": ("decode", "both")}
+
+_QUICK = SolveOptions(time_limit_s=10.0, gap=1e-2)
 
 
 def reasons_without_candidates(instance: Instance, tables: CostTables) -> list[str]:
@@ -30,7 +37,7 @@ def reasons_without_candidates(instance: Instance, tables: CostTables) -> list[s
     for d, demand in enumerate(instance.demand):
         if demand.requests_per_s == 0:
             continue
-        for phase, servers in SERVING.items():
+        for phase, servers in SERVED_BY.items():
             if not any(d in entry.classes and entry.phase in servers for entry in tables.candidates):
                 reasons.append(_reason(instance, demand, phase))
     return list(dict.fromkeys(reasons))
@@ -98,7 +105,7 @@ def _servable(instance: Instance, demand: DemandClass, phase: str) -> bool:
         layouts = enumerate_layouts(instance.model, pool, instance.search)
         machine = machine_of(instance, pool, layouts, lambda _ranks, _slots: np.ones(instance.model.moe_layers))
         for kind in instance.search.phases:
-            if kind in SERVING[phase] and any(
+            if kind in SERVED_BY[phase] and any(
                 option.requests_per_s.any() for option in capacities_of(instance, machine, kind, [demand])
             ):
                 return True
@@ -124,21 +131,14 @@ def reasons_without_plan(
 
 def _domains_needed(instance: Instance) -> list[str]:
     """Solve with unlimited domains to say how many would be enough, pool by pool."""
-    from formulations import fleet
-    from planner.solver.highs import solve_pyomo
-    from planner.strategies.bounds import imbalance_lower_bound
-
     # domains that are paid whole are counted, whatever the pool's own billing
-    changes = {"domains": None, "pays_idle_gpus": True}
-    pools = tuple(type(pool)(**{**pool.__dict__, **changes}) for pool in instance.pools)
+    pools = tuple(replace(pool, domains=None, pays_idle_gpus=True) for pool in instance.pools)
     unlimited = instance.replace(pools=pools)
     tables = build_tables(unlimited, lambda ranks, slots: imbalance_lower_bound(instance.expert_load, ranks, slots))
     program = fleet.build(tables)
-    if not solve_pyomo(program.model).has_point:
+    if not solve_pyomo(program.model, _QUICK).has_point:
         return []
-    import pyomo.environ as pyo
-
-    needed = {h: round(pyo.value(program.model.packing[h].domains_used)) for h in program.graphs}
+    needed = {h: program.domains_used(h) for h in program.graphs}
     return [
         f"with domains to spare, {pool.name} would need {needed[h]} of them"
         for h, pool in enumerate(instance.pools)

@@ -8,7 +8,7 @@ the one to rank limits by.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from formulations import fleet
@@ -154,6 +154,6 @@ def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:
 
 def _pool_step(instance: Instance, pool: Pool, limit: str, step: str, **change: object) -> tuple[str, str, Instance]:
     chip = pool.accelerator.model_copy(update=change)
-    better = type(pool)(**(pool.__dict__ | {"accelerator": chip}))
+    better = replace(pool, accelerator=chip)
     pools = tuple(better if entry is pool else entry for entry in instance.pools)
     return f"{limit} of {pool.name}", step, instance.replace(pools=pools)
