@@ -97,6 +97,9 @@ def resolve(
     """
     problems: list[Problem] = []
     named: dict[str | None, str] = {case.calibration: "calibration"}
+    if case.reference is not None:
+        other = case.reference.calibration
+        collect(problems, lambda: load_calibration(other), file, {other: "reference.calibration"})
     calibration = collect(problems, lambda: load_calibration(case.calibration), file, named)
     read = [
         collect(problems, lambda spec=spec: _pool(spec, file), file, _names_in(spec))  # type: ignore[misc]

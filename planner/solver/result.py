@@ -110,6 +110,18 @@ class SolveResult:
     versions: dict[str, str] = field(default_factory=dict)
     message: str = ""
 
+    def uninterrupted(self) -> SolveResult:
+        """Return the record of a side question: where the solver took Ctrl-C for itself, its answer means nothing.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If it did; who asked decides what that means.
+        """
+        if self.stop_reason is StopReason.interrupted:
+            raise KeyboardInterrupt
+        return self
+
     @property
     def has_point(self) -> bool:
         """Whether a feasible point is held."""

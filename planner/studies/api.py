@@ -156,6 +156,8 @@ def _solve_open(
     tables = shelf.tables_of(answer.chosen.instance)
     asked = _Questions(answer.stop_reason)
     payload = lifecycle_payload(answer, shelf, *asked.what_binds(answer.chosen.instance, tables))
+    if shelf.interrupted:
+        asked.stop_reason = StopReason.interrupted
     return asked.solved(instance.name, answer.plan, payload, settings, tables)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.errors import FormulationError, InstanceError, NoPlanFound, Problem
 from planner.solver.options import SolveOptions
-from planner.solver.result import relative_gap
+from planner.solver.result import StopReason, relative_gap
 from planner.strategies import STRATEGIES
 from planner.studies.serving import ServingAnswer, solve_serving
 from planner.topology.crossing import assignment_crossing_share, copies_per_domain
@@ -58,6 +58,8 @@ def _compare_one(instance: Instance, names: list[str], options: SolveOptions) ->
         except (FormulationError, NoPlanFound) as error:
             row["note"] = str(error).splitlines()[0]
         else:
+            if answer.stop_reason is StopReason.interrupted:
+                raise KeyboardInterrupt
             row |= _measures(answer)
             bounds.append(answer.bound_usd)
         rows.append(row | {"seconds": time.perf_counter() - began})

@@ -97,13 +97,17 @@ class LifecycleAnswer(Certified):
 
 @dataclass
 class FleetShelf:
-    """Fleets of members, solved once; they do not depend on the loss law, so laws share them."""
+    """Fleets of members, solved once; they do not depend on the loss law, so laws share them.
+
+    ``interrupted`` says that Ctrl-C came: what is solved stays, a fleet that is not raises ``KeyboardInterrupt``.
+    """
 
     instance: LifecycleInstance
     options: SolveOptions
     progress: Progress | None = None
     bounds: dict[str, float | str] = field(default_factory=dict)
     answers: dict[str, ServingAnswer | str] = field(default_factory=dict)
+    interrupted: bool = False
 
     def bound(self, member: Instance) -> float | str:
         """Least cost of the member's fleet, optimistic and relaxed but for the GPUs needed; or why there is none."""
@@ -119,8 +123,8 @@ class FleetShelf:
             return missing[0]
         program = fleet.build(tables)
         quick = replace(self.options, time_limit_s=_COUNT_S, gap=_COUNT_GAP)
-        require_counted_gpus(program, lambda _stage, _share, _warm: solve_pyomo(program.model, quick))
-        result = solve_lp_relaxation(compile_pyomo(program.model).matrix)
+        require_counted_gpus(program, lambda _stage, _share, _warm: solve_pyomo(program.model, quick).uninterrupted())
+        result = solve_lp_relaxation(compile_pyomo(program.model).matrix).uninterrupted()
         return "its fleet does not fit the pools" if result.objective is None else result.bound
 
     def tables_of(self, member: Instance) -> CostTables:
@@ -134,11 +138,21 @@ class FleetShelf:
         """Certified plan of the member's fleet; text says why there is none."""
         name = member.model.name
         if name not in self.answers:
-            try:
-                self.answers[name] = solve_serving(member_instance(self.instance, member), self.options, self.progress)
-            except NoPlanFound as error:
-                self.answers[name] = error.reasons[0]
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.answers[name] = self._planned(member_instance(self.instance, member))
         return self.answers[name]
+
+    def _planned(self, member: Instance) -> ServingAnswer | str:
+        try:
+            answer = solve_serving(member, self.options, self.progress)
+        except NoPlanFound as error:
+            return error.reasons[0]
+        except KeyboardInterrupt:
+            self.interrupted = True
+            raise
+        self.interrupted = answer.stop_reason is StopReason.interrupted
+        return answer
 
 
 def solve_lifecycle(
@@ -163,7 +177,12 @@ def solve_lifecycle(
     for record in sorted(members, key=lambda entry: entry.bound_usd):
         if not record.possible or (best and record.bound_usd >= best.cost_usd):
             break
-        answer = shelf.answer(record.instance)
+        try:
+            answer = shelf.answer(record.instance)
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            break
         if isinstance(answer, str):
             record.fleet_bound_usd, record.reason = None, answer
             continue
@@ -172,7 +191,7 @@ def solve_lifecycle(
             best = record
     if best is None:
         raise NoPlanFound([f"{record.name}: {record.reason}" for record in members])
-    return _judged(instance, best, members, began, shelf.options.gap)
+    return _judged(instance, best, members, began, shelf)
 
 
 def _record(instance: LifecycleInstance, shelf: FleetShelf, member: Instance) -> MemberRecord:
@@ -189,7 +208,7 @@ def _record(instance: LifecycleInstance, shelf: FleetShelf, member: Instance) ->
 
 
 def _judged(
-    instance: LifecycleInstance, best: MemberRecord, members: list[MemberRecord], began: float, gap: float
+    instance: LifecycleInstance, best: MemberRecord, members: list[MemberRecord], began: float, shelf: FleetShelf
 ) -> LifecycleAnswer:
     serving, tokens = best.serving, best.tokens
     if serving is None or tokens is None:
@@ -201,6 +220,7 @@ def _judged(
     difference = judged_difference(evaluation, best.cost_usd, proven)
     bound = min(evaluation.cost_usd, proven)
     limits = [record.serving.stop_reason for record in members if record.serving]
+    limits += [StopReason.interrupted] if shelf.interrupted else []
     reason = next((entry for entry in limits if entry is not StopReason.optimal_within_gap), limits[0])
     return LifecycleAnswer(
         instance=instance,
@@ -211,7 +231,7 @@ def _judged(
         cost_usd=evaluation.cost_usd,
         bound_usd=bound,
         evaluator_relative_difference=difference,
-        status=status_of(evaluation.cost_usd, bound, gap),
+        status=status_of(evaluation.cost_usd, bound, shelf.options.gap),
         stop_reason=reason,
         seconds=time.perf_counter() - began,
     )

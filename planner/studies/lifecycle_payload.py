@@ -58,8 +58,21 @@ def _lifecycle(answer: LifecycleAnswer, shelf: FleetShelf) -> dict[str, Any]:
         },
         "output_tokens": instance.output_tokens,
         "members": [_member(record) for record in sorted(answer.members, key=lambda entry: entry.bound_usd)],
-        "laws": [under_law(instance, name, shelf) for name in library.names("laws")],
+        "laws": _laws(instance, shelf),
     }
+
+
+def _laws(instance: LifecycleInstance, shelf: FleetShelf) -> list[dict[str, Any]]:
+    """One row a law; after Ctrl-C those that need no further fleet, the case's own law among them."""
+    rows = []
+    for name in library.names("laws"):
+        try:
+            rows.append(under_law(instance, name, shelf))
+        except KeyboardInterrupt:
+            shelf.interrupted = True
+            if name == instance.law.name:
+                rows.append(under_law(instance, name, shelf))
+    return rows
 
 
 def _member(record: MemberRecord) -> dict[str, Any]:
@@ -135,7 +148,10 @@ def equal_spend(answer: LifecycleAnswer, shelf: FleetShelf) -> dict[str, Any]:
     """Price the rule "as much on serving as on training": the member nearest to it, planned to the end."""
     able = [record for record in answer.members if record.possible and record.fleet_bound_usd]
     nearest = min(able, key=lambda record: abs(math.log((record.fleet_bound_usd or 1.0) / record.training_usd)))
-    fleet = shelf.answer(nearest.instance)
+    try:
+        fleet = shelf.answer(nearest.instance)
+    except KeyboardInterrupt:
+        fleet = "interrupted"
     if isinstance(fleet, str):
         return {"member": nearest.name, "cost_usd": None, "regret": None}
     total = nearest.training_usd + fleet.cost_usd

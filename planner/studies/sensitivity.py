@@ -17,7 +17,7 @@ from planner.errors import NoPlanFound
 from planner.solver.highs import solve_lp_relaxation, solve_pyomo
 from planner.solver.matrix import compile_pyomo
 from planner.solver.options import SolveOptions
-from planner.solver.result import PlanStatus, StopReason
+from planner.solver.result import PlanStatus
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.least_cost import require_counted_gpus
 
@@ -76,7 +76,7 @@ def marginal_usd_per_request(tables: CostTables) -> dict[str, float]:
     program = fleet.build(tables)
     program.price_used_gpus()
     compiled = compile_pyomo(program.model)
-    result = solve_lp_relaxation(compiled.matrix)
+    result = solve_lp_relaxation(compiled.matrix).uninterrupted()
     if result.row_duals is None:
         return {}
     totals = dict.fromkeys(tables.class_names, 0.0)
@@ -94,7 +94,7 @@ def _value(instance: Instance, book: ImbalanceBook, seconds: float, at_most: flo
 
     def solve(_stage: str, share: float, warm: bool) -> SolveResult:
         start = program.held_values() if warm else None
-        return _uninterrupted(solve_pyomo(program.model, SolveOptions(time_limit_s=share * seconds), start))
+        return solve_pyomo(program.model, SolveOptions(time_limit_s=share * seconds), start).uninterrupted()
 
     if at_most is not None and _cannot_save(program, at_most):
         return _Value(at_most, used_usd)
@@ -116,16 +116,10 @@ def _cannot_save(program: fleet.FleetProgram, at_most: float) -> bool:
 
 
 def _relaxed(program: fleet.FleetProgram) -> float:
-    result = _uninterrupted(solve_lp_relaxation(compile_pyomo(program.model).matrix))
+    result = solve_lp_relaxation(compile_pyomo(program.model).matrix).uninterrupted()
     if result.objective is None:
         raise NoPlanFound(["the changed case has no plan"])
     return result.objective
-
-
-def _uninterrupted(result: SolveResult) -> SolveResult:
-    if result.stop_reason is StopReason.interrupted:
-        raise KeyboardInterrupt
-    return result
 
 
 def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:

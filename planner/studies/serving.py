@@ -35,7 +35,7 @@ _MOST_ROUNDS = 12
 _SECOND_AIM_SHARE = 0.25
 _THIRD_AIM_SHARE = 0.1
 _SIDE_SOLVE_S = 20.0
-_AFTER_INTERRUPT_S = 1.0
+_AFTER_INTERRUPT_S = 3.0
 _LEAST_S = 0.5
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
 
@@ -182,6 +182,8 @@ def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]
         result = search.least_cost(program, f"round {latest.number}")
         if result.has_point:
             return _Round(narrowed, program, result, placed, latest.number + 1)
+    if search.interrupted:
+        raise KeyboardInterrupt
     raise NoPlanFound(reasons_without_plan(search.instance, narrowed, program, result), result.stop_reason)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from planner.documents import json_ready
-from planner.errors import InstanceError, PlannerError
+from planner.errors import InstanceError, PlannerError, Problem
+from planner.files import write_text
 from planner.instance import library
 from planner.instance.loading import read_toml, validate
 from planner.instance.loading_case import load_case
 from planner.instance.sweep import SweepSpec
 from planner.solver.options import SolveOptions
+from planner.solver.result import StopReason
 from planner.studies.plan_case import plan_case
 from planner.studies.runs import relative_path
 
@@ -54,13 +57,15 @@ def run_sweep(
     if table.exists() and not resume:
         raise InstanceError.single(str(table), "--out", "exists already", "add --resume or name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    rows = _finished(table)
+    options = options or SolveOptions(gap=1e-3)
+    made_from = _made_from(spec, options)
+    rows = _finished(table, made_from)
     points = list(spec.points())
     known = {_key(row["point"]) for row in rows if row["status"] != "failed"}
     todo = [point for point in points if _key(point) not in known]
     with table.open("a", encoding="utf-8") as stream:
-        for row in _solve_all(spec, todo, workers, options or SolveOptions(gap=1e-3)):
-            stream.write(json.dumps(json_ready(row)) + "\n")
+        for row in _solve_all(spec, todo, workers, options):
+            stream.write(json.dumps(json_ready(row | {"made_from": made_from})) + "\n")
             stream.flush()
             rows.append(row)
             if on_point:
@@ -81,20 +86,50 @@ def _key(point: dict[str, Any]) -> str:
     return json.dumps(point, sort_keys=True)
 
 
-def _finished(table: Path) -> list[dict[str, Any]]:
-    """Rows of a table; a last line cut short by a stop is dropped."""
+def _made_from(spec: SweepSpec, options: SolveOptions) -> str:
+    """Fingerprint of what the points have in common: the case file as it stands, what is set for all, the options."""
+    case = library.find("cases", spec.case).read_bytes()
+    common = json.dumps([spec.set, options.time_limit_s, options.gap, options.seed], sort_keys=True, default=str)
+    return hashlib.sha256(case + common.encode()).hexdigest()[:16]
+
+
+def _finished(table: Path, made_from: str) -> list[dict[str, Any]]:
+    """Rows of a table; a last line cut short by a stop is dropped.
+
+    Raises
+    ------
+    InstanceError
+        If a line is no row of a sweep, or was made from another case, other settings or other options.
+    """
     if not table.exists():
         return []
-    rows = []
-    kept = []
-    for line in table.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-            kept.append(line)
-        except json.JSONDecodeError:
-            continue
-    table.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    return rows
+    lines = table.read_text(encoding="utf-8").splitlines()
+    rows = [_row(line) for line in lines]
+    if rows and rows[-1] is None:
+        del rows[-1], lines[-1]
+    problems = [
+        Problem(str(table), f"line {number}", fault, "resume the sweep that made the table, or name another --out")
+        for number, row in enumerate(rows, 1)
+        if (fault := _fault(row, made_from))
+    ]
+    if problems:
+        raise InstanceError(problems)
+    write_text(table, "".join(line + "\n" for line in lines))
+    return [row for row in rows if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _fault(row: dict[str, Any] | None, made_from: str) -> str:
+    if row is None or not isinstance(row.get("point"), dict) or "status" not in row:
+        return "is no row of a sweep"
+    return "" if row.get("made_from") == made_from else "was made from another case, other settings or other options"
 
 
 def _solve_all(spec: SweepSpec, points: list[dict[str, Any]], workers: int, options: SolveOptions) -> Any:  # noqa: ANN401
@@ -116,6 +151,9 @@ def _solve_point(spec: SweepSpec, point: dict[str, Any], options: SolveOptions) 
         # no plan is an answer; bad input and solver failure are not
         row |= {"status": "none" if error.exit_code == 1 else "failed", "reasons": str(error).splitlines()}
     else:
+        if answer.stop_reason is StopReason.interrupted:
+            # not a result of this point: it is solved anew on --resume
+            raise KeyboardInterrupt
         row |= {
             "status": str(answer.status),
             "cost_usd": answer.cost_usd,

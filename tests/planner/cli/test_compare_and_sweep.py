@@ -103,6 +103,41 @@ def test_sweep_in_two_processes_finds_the_same(workplace: Path) -> None:
     assert costs("one") == costs("both")
 
 
+def test_resuming_a_table_of_another_sweep_is_refused(workplace: Path) -> None:
+    """The same grid over another price is another sweep: its rows are no answers here. Nor is a line of garbage."""
+    run("sweep", "two.toml", "--out", "table", "--quiet")
+    (workplace / "two.toml").write_text(SWEEP.replace("4.0", "5.0"))
+    table = workplace / "table" / "points.jsonl"
+    before = table.read_text()
+    code, _, notes = run("sweep", "two.toml", "--out", "table", "--resume")
+    assert code == 2
+    assert "line 1: was made from another case" in notes
+    assert table.read_text() == before
+    table.write_text("[1]\n" + before)
+    code, _, notes = run("sweep", "two.toml", "--out", "table", "--resume")
+    assert (code, "line 1: is no row of a sweep" in notes) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["compare", CASE], ["sweep", "two.toml", "--out", "table"]])
+def test_ctrl_c_inside_a_solve_ends_the_study(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """A plan that Ctrl-C cut short is no result of a study: exit code 130, and no row of it is kept."""
+    from planner.solver.result import StopReason
+    from planner.studies import compare, plan_case, serving
+
+    def cut(*arguments: object, **options: object) -> serving.ServingAnswer:
+        answer = serving.solve_serving(*arguments, **options)  # type: ignore[arg-type]
+        answer.stop_reason = StopReason.interrupted
+        return answer
+
+    monkeypatch.setattr(compare, "solve_serving", cut)
+    monkeypatch.setattr(plan_case, "solve_serving", cut)
+    assert run(*command)[0] == 130
+    table = workplace / "table" / "points.jsonl"
+    assert not table.exists() or table.read_text() == ""
+
+
 def test_a_wrong_sweep_is_refused(workplace: Path) -> None:
     """No values for a key, and an unknown key: both told, exit code 2."""
     (workplace / "bad.toml").write_text(SWEEP.replace("[6, 12]", "[]").replace("title", "titel"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,12 +17,17 @@ from planner.instance.loading_case import load_case
 from planner.judge.lifecycle import evaluate_lifecycle, member_instance
 from planner.solver.highs import solve_pyomo
 from planner.solver.options import SolveOptions
+from planner.solver.result import SolveResult, StopReason
+from planner.studies import lifecycle
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.lifecycle import FleetShelf, LifecycleAnswer, solve_lifecycle
-from planner.studies.lifecycle_payload import law_row
+from planner.studies.lifecycle_payload import law_row, lifecycle_payload
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from planner.solver.matrix import MatrixModel
+    from planner.studies.serving import ServingAnswer
 
 SMALL_SEARCH = {
     "search.deployment_gpus": [6, 8, 12, 24],
@@ -189,3 +195,42 @@ def test_shipped_open_cases_are_certified(case: str) -> None:
     assert answer.gap <= 1e-3
     assert answer.evaluator_relative_difference <= 1e-6
     assert answer.seconds <= 60
+
+
+def test_ctrl_c_while_members_are_bounded_gives_no_proof(
+    instance: LifecycleInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relaxation that Ctrl-C cut short must not pass for a fleet that does not fit: that member could be the best."""
+    relaxed = lifecycle.solve_lp_relaxation
+    cut = [True, False, False]
+
+    def relax(matrix: MatrixModel) -> SolveResult:
+        result = relaxed(matrix)
+        return replace(result, stop_reason=StopReason.interrupted, objective=None) if cut.pop() else result
+
+    monkeypatch.setattr(lifecycle, "solve_lp_relaxation", relax)
+    with pytest.raises(KeyboardInterrupt):
+        solve_lifecycle(instance)
+
+
+def test_ctrl_c_between_members_keeps_the_plan_and_every_bound(
+    instance: LifecycleInstance, answer: LifecycleAnswer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first member's plan is kept; members without a plan keep their bound, so the bound on the whole holds."""
+    serve, calls = lifecycle.solve_serving, iter([False, True])
+
+    def once(*arguments: object) -> ServingAnswer:
+        if next(calls):
+            raise KeyboardInterrupt
+        found = serve(*arguments)  # type: ignore[arg-type]
+        # dearer than it is, so that the next member is asked for too
+        return replace(found, cost_usd=found.cost_usd * 1.5)
+
+    monkeypatch.setattr(lifecycle, "solve_serving", once)
+    monkeypatch.setattr(lifecycle, "judged_difference", lambda *_: 0.0)
+    shelf = FleetShelf(instance, SolveOptions(gap=1e-3))
+    kept = solve_lifecycle(instance, shelf=shelf)
+    assert kept.stop_reason is StopReason.interrupted
+    assert kept.bound_usd <= answer.cost_usd
+    payload = lifecycle_payload(kept, shelf, [], {})
+    assert [row["law"] for row in payload["lifecycle"]["laws"] if row["chosen"]] == ["hoffmann"]
