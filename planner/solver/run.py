@@ -118,6 +118,7 @@ class Run:
     start_given: bool = False
     history: list[ProgressPoint] = field(default_factory=list)
     run_status: HighsStatus = HighsStatus.kError
+    asked_to_stop: bool = False
 
     def __post_init__(self) -> None:
         began = time.perf_counter()
@@ -151,6 +152,7 @@ class Run:
                 if stop.is_set():
                     raise
                 stop.set()
+                self.asked_to_stop = True
             except BaseException:
                 stop.set()
                 finished.wait()
@@ -213,7 +215,8 @@ class Run:
         with_duals = optimal and not self.matrix.integer_columns and bool(solution.dual_valid)
         return SolveResult(
             status=(PlanStatus.optimal if optimal else PlanStatus.feasible) if holds else PlanStatus.none,
-            stop_reason=reason,
+            # a run that ended by itself before it saw the Ctrl-C must not swallow it
+            stop_reason=StopReason.interrupted if self.asked_to_stop else reason,
             objective=objective,
             bound=bound,
             gap=relative_gap(objective, bound),

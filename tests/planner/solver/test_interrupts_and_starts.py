@@ -156,3 +156,25 @@ def test_a_change_after_the_start_discards_it(tmp_path: Path) -> None:
         run.solve(None)
         accepted.append(run.result(run.model_status()).start_accepted)
     assert accepted == [True, False]
+
+
+def test_a_run_that_ends_before_it_sees_the_interrupt_still_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presolve leaves a small program without a callback: the optimum is held, and Ctrl-C is not swallowed."""
+    work, calls = Run._work, iter([True])
+
+    def later(self: Run, finished: threading.Event) -> None:
+        time.sleep(0.2)
+        work(self, finished)
+
+    def interrupted(*_: object) -> None:
+        if next(calls, False):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "_work", later)
+    monkeypatch.setattr(Run, "_pass_on", interrupted)
+    cut = solve_matrix(knapsack())
+    monkeypatch.undo()
+    assert cut.stop_reason is StopReason.interrupted
+    assert cut.objective == solve_matrix(knapsack()).objective
+    with pytest.raises(KeyboardInterrupt):
+        cut.uninterrupted()
