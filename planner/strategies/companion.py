@@ -10,7 +10,7 @@ other S - 1 slots carry at most T - z. N counts copies, empty slots being copies
 
 Both are linear in x_en, whether expert e has n copies, each of size w_e / n <= T. With E empty slots the program reads
 
-    min   sum_en n x_en + E     s.t.  sum_n x_en = 1 for every e, the inequalities, x in {0, 1}, E >= 0.
+    min   sum_en n x_en + E     s.t.  sum_n x_en = 1 for every e, the inequalities, x in {0, 1}, E integer, E >= 0.
 
 If its optimum passes the slots there are, no placement keeps to T. That holds for the even split on equal GPUs with
 equal slots. With two slots the thresholds are also sufficient, two copies of an expert on one GPU aside: pair the
@@ -120,7 +120,7 @@ def program(expert: IntArray, copies: IntArray, size: FloatArray, cuts: Inequali
         row_upper=np.r_[equal, np.zeros(number)],
         column_lower=np.zeros(column),
         column_upper=np.r_[np.ones(entries), np.full(column - entries, np.inf)],
-        integrality=np.r_[np.ones(entries), np.zeros(column - entries)].astype(np.int32),
+        integrality=np.r_[np.ones(entries + 1), np.zeros(column - entries - 1)].astype(np.int32),
     )
 
 

@@ -28,6 +28,11 @@ COPY_MOVES = 300
 REPARTITIONED_MOVES = 100
 """The same where GPUs are also re-partitioned after each: 0.999 at 128 GPUs x 3 slots in about a second."""
 
+STUBBORN_MOVES = 900
+"""Further moves for layers that are then still ``STUBBORN_GAP`` from their bound, such as most at 96 GPUs x 3 slots."""
+
+STUBBORN_GAP = 2e-3
+
 REPARTITION_FAILURES = {2: 20, 3: 60}
 """Tries in a row without gain after which re-partitioning stops, by slots; with 4 slots a try costs too much."""
 
@@ -39,11 +44,17 @@ REPAIR_MOVES = 100
 REPAIR_TOLERANCE = 1e-6
 """Where keeping copies apart costs more than this against the pairing, copies are moved as with three slots."""
 
-SCENARIO_MOVES_PER_SLOT = 350
-SCENARIO_HEAT = 0.01
-ENERGY_DOUBLINGS = 5
-"""Energy exponent 32. Six DeepSeek-V3 workloads, balance on all six / on one left out, 32 GPUs: exponent 16
-0.980 / 0.9285, 32 0.981 / 0.927, 64 0.982 / 0.927; 72 GPUs: 0.920 / 0.841, 0.930 / 0.845, 0.935 / 0.845."""
+SCENARIO_MOVES = 3
+"""Moves over several scenarios per slot and slot: 250 thousand a layer for 288 slots, 560 thousand for 432. Six
+DeepSeek-V3 workloads, balance, seconds: 0.986, 5 s at 32 GPUs x 9; 0.950, 5 s at 72 x 4; 0.940, 16 s at 144 x 3."""
+
+MOST_SCENARIO_MOVES = 600_000
+
+SCHEDULE = ((6, 0.01), (8, 0.001))
+"""Doublings of the energy exponent and heat of each half of the moves: broad first, then close to the largest load."""
+
+MEAN_POWER = 4
+"""Copies are counted and packed for the power mean of the scenarios: an expert hot in one of them needs its copies."""
 NEAREST_MOVES_PER_SLOT = 120
 """Moves under nearest dispatch with one scenario, where most moves change the split of two experts."""
 
@@ -117,8 +128,10 @@ class _Search:
             self.placed[layer] = self.anneal(layer, single) if self.annealed else single
 
     def mean_weight(self, layer: int) -> FloatArray:
-        """Mean over scenarios of the load, scaled to a mean GPU load of 1, shape [expert]."""
-        return np.ascontiguousarray(self.weight[:, layer].mean(axis=0))
+        """Power mean over scenarios of the load over the mean GPU load, shape [expert]."""
+        weight = self.weight[:, layer]
+        power = 1 if len(weight) == 1 else MEAN_POWER
+        return np.ascontiguousarray((weight**power).mean(axis=0) ** (1.0 / power))
 
     def largest(self, layer: int) -> float:
         """Largest GPU load of a layer under the mean load and the even split, over the mean GPU load."""
@@ -138,7 +151,10 @@ class _Search:
         random = random_state(self.request.seed, layer)
         if not self.two_slots:
             moves = 0 if self.annealed else REPARTITIONED_MOVES if self.failures else COPY_MOVES
-            replicas.improve(weight, assign, count, self.pace, self.table, target, moves, self.failures, random)
+            search = self.pace, self.table, target
+            largest = replicas.improve(weight, assign, count, *search, moves, self.failures, random)
+            if self.failures and moves and largest > target / (1.0 - STUBBORN_GAP):
+                replicas.improve(weight, assign, count, *search, STUBBORN_MOVES, self.failures, random)
             return assign
         gpus = self.request.gpus
         pairing.search_counts(weight, count, gpus, target, COUNT_MOVES_PER_SLOT * 2 * gpus, COUNT_HEAT, random)
@@ -182,21 +198,25 @@ class _Search:
 
         request = self.request
         near = request.dispatch == "nearest"
-        layout = scenarios.Layout(
-            self.pace,
-            self.slots,
-            request.node_of_gpu if near else np.zeros(request.gpus, dtype=np.int64),
-            request.rack_of_node if near else np.zeros(1, dtype=np.int64),
-            request.source_share if near else np.ones(1),
-            ENERGY_DOUBLINGS,
-        )
         seen = self.weight[:, layer].sum(axis=1) > 0
         weight = np.ascontiguousarray(self.weight[seen, layer])
-        per_slot = SCENARIO_MOVES_PER_SLOT if request.scenarios > 1 else NEAREST_MOVES_PER_SLOT
+        slots, random = int(self.slots.sum()), random_state(request.seed, layer)
+        moves = NEAREST_MOVES_PER_SLOT * slots
+        if request.scenarios > 1:
+            moves = min(SCENARIO_MOVES * slots**2, MOST_SCENARIO_MOVES)
         assign = start.copy()
-        before = scenarios.new_state(weight, assign, layout).energy.sum()
-        after = scenarios.anneal(
-            weight, assign, layout, per_slot * int(self.slots.sum()), SCENARIO_HEAT, random_state(request.seed, layer)
+        for doublings, heat in SCHEDULE:
+            layout = scenarios.Layout(
+                self.pace,
+                self.slots,
+                request.node_of_gpu if near else np.zeros(request.gpus, dtype=np.int64),
+                request.rack_of_node if near else np.zeros(1, dtype=np.int64),
+                request.source_share if near else np.ones(1),
+                doublings,
+            )
+            scenarios.anneal(weight, assign, layout, moves // len(SCHEDULE), heat, random)
+        before, after = (
+            scenarios.new_state(weight, placed, layout).load.max(axis=0).sum() for placed in (start, assign)
         )
         return assign if after <= before else start
 

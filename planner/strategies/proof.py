@@ -98,6 +98,7 @@ class _Work:
         flat = self.weight.reshape(-1, request.experts)
         self.low = largest_load_lower_bound(flat, *shape).reshape(self.weight.shape[:2])
         self.high = self._achieved(self.rows, request)
+        self.raised = np.zeros(request.layers, dtype=bool)
 
     def _achieved(self, rows: IntArray, request: PlacementRequest) -> FloatArray:
         """Largest over mean load, shape [scenario, layer]; 0 where there is no load."""
@@ -114,7 +115,8 @@ class _Work:
             self._linear(layer)
         if not self.effort.integer:
             return
-        open_layers = self._open_layers(self._integer_gap)
+        # Where no linear program gained anything, integer ones rarely do.
+        open_layers = sorted(self._open_layers(self._integer_gap), key=lambda layer: not self.raised[layer])
         for done, layer in enumerate(open_layers):
             seconds = min(SHARES * self._seconds_left() / (len(open_layers) - done), self._seconds_left(), LONGEST_S)
             if seconds <= 0:
@@ -155,6 +157,7 @@ class _Work:
             low, high = self.low[scenario, layer], self.high[scenario, layer]
             proven = self._layer(scenario, layer).raise_bound(low, high, precision)
             self.low[scenario, layer] = max(low, proven * (1.0 - ROUNDING))
+            self.raised[layer] |= proven > low
 
     def _integer(self, scenario: int, layer: int, deadline: float, repack: Repack | None) -> None:
         """Halve the interval between the bound and the least limit that an integer program has met."""

@@ -322,22 +322,23 @@ def one_move(
 
 
 @compiled
-def anneal(weight: Float, assign: Int64, layout: Layout, moves: int, heat: float, random: RandomState) -> float:
-    """Search from ``assign``, changed in place; return the energy reached.
+def anneal(weight: Float, assign: Int64, layout: Layout, moves: int, heat: float, random: RandomState) -> None:
+    """Search from ``assign``, changed in place.
 
     A move may raise the energy by ``heat`` times its excess over the perfect balance times an exponential variate; the
-    heat falls to zero linearly over ``moves``.
+    heat falls to zero linearly over ``moves``. Loads are scaled to start with a largest of 1: high powers stay finite.
     """
-    state = new_state(weight, assign, layout)
+    largest = np.max(new_state(weight, assign, layout).load)
+    scaled = weight / largest
+    state = new_state(scaled, assign, layout)
     undo = new_undo(len(layout.slots), weight.shape[0])
     spots = np.zeros(5, dtype=np.int64)
-    floor = float(weight.shape[0] * np.sum(layout.slots > 0))
+    floor = np.sum(layout.slots > 0) * gpu_energy(np.full(weight.shape[0], 1.0 / largest), layout.doublings)
     total = np.sum(state.energy)
     allowed = 0.0
     for move in range(moves):
         if heat > 0.0:
             excess = max(total - floor, 0.0)
             allowed = -heat * (1.0 - move / moves) * excess * np.log(1.0 - random_unit(random))
-        if one_move(state, layout, weight, spots, undo, allowed, random):
+        if one_move(state, layout, scaled, spots, undo, allowed, random):
             total = np.sum(state.energy)
-    return float(np.sum(state.energy))

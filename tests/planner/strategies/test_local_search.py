@@ -12,6 +12,15 @@ from planner.strategies.local_search import LocalSearch
 from planner.strategies.problem import PlacementRequest
 from planner.strategies.result import gpu_load, imbalance
 
+WORKLOADS = (
+    "prefill_in512",
+    "prefill_in1024",
+    "prefill_in4096",
+    "decode_in2000out100",
+    "decode_in1000out1000",
+    "decode_in500out1500",
+)
+
 
 def search(load: np.ndarray, gpus: int, slots: int | np.ndarray, **options: object) -> np.ndarray:
     """Map of the search, shape [layer, slots_total]."""
@@ -120,7 +129,15 @@ class TestMeasured:
 
     @pytest.mark.parametrize(
         ("gpus", "slots", "balance"),
-        [(32, 9, 0.9997), (64, 5, 0.999), (72, 4, 0.9985), (128, 3, 0.997), (144, 2, 0.8090), (256, 2, 0.990)],
+        [
+            (32, 9, 0.9997),
+            (64, 5, 0.999),
+            (72, 4, 0.9985),
+            (96, 3, 0.9855),
+            (128, 3, 0.997),
+            (144, 2, 0.8090),
+            (256, 2, 0.990),
+        ],
     )
     def test_recorded_loads_reach_the_targets(self, gpus: int, slots: int, balance: float) -> None:
         """prefill_in4096, 58 layers: at least the balances measured with prototypes, no copy doubled."""
@@ -130,11 +147,23 @@ class TestMeasured:
         assert (result.balance <= result.bound * (1 + 1e-9)).all()
         assert duplicates(result.physical_to_logical_map, gpus) == []
 
-    def test_one_plan_for_six_workloads(self) -> None:
-        """32 GPUs x 9: 0.980 on average and 0.971 on the worst workload (dossier, 6.3); EPLB has 0.844 and 0.810."""
-        names = ("prefill_in512", "prefill_in1024", "prefill_in4096")
-        names += ("decode_in2000out100", "decode_in1000out1000", "decode_in500out1500")
-        load = np.stack([deepseek_load(name) for name in names])
-        result = LocalSearch().place(PlacementRequest(load, 32, 9))
-        assert result.scenario_balance.mean() >= 0.980
-        assert result.scenario_balance.min() >= 0.975
+    @pytest.mark.parametrize(
+        ("gpus", "slots", "every", "mean", "worst"),
+        [(32, 9, 2, 0.984, 0.982), (72, 4, 2, 0.945, 0.940), (144, 3, 6, 0.939, 0.934)],
+    )
+    def test_one_plan_for_six_workloads(self, gpus: int, slots: int, every: int, mean: float, worst: float) -> None:
+        """Balance on average and on the worst workload; EPLB has 0.844, 0.757, 0.722 on average (dossier, 6.3)."""
+        load = np.stack([deepseek_load(name)[DENSE_LAYERS::every] for name in WORKLOADS])
+        result = LocalSearch().place(PlacementRequest(load, gpus, slots))
+        assert result.scenario_balance.mean() >= mean
+        assert result.scenario_balance.min() >= worst
+
+    def test_a_plan_for_five_workloads_serves_the_sixth(self) -> None:
+        """72 GPUs x 4, every eighth layer, mean over the six left out: 0.862 measured, 0.844 by a prototype."""
+        load = np.stack([deepseek_load(name)[DENSE_LAYERS::8] for name in WORKLOADS])
+        balance = []
+        for left_out in range(len(WORKLOADS)):
+            request = PlacementRequest(np.delete(load, left_out, axis=0), 72, 4)
+            placed = LocalSearch().place(request).physical_to_logical_map
+            balance.append((1.0 / imbalance(gpu_load(placed, load[left_out : left_out + 1], 72))).mean())
+        assert np.mean(balance) >= 0.850
