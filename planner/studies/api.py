@@ -155,7 +155,9 @@ def _solve_open(
     answer = solve_lifecycle(instance, options, progress, shelf)
     tables = shelf.tables_of(answer.chosen.instance)
     asked = _Questions(answer.stop_reason)
-    payload = lifecycle_payload(answer, shelf, *asked.what_binds(answer.chosen.instance, tables))
+    binding = asked.what_binds(answer.chosen.instance, tables)
+    shelf.interrupted = asked.stop_reason is StopReason.interrupted
+    payload = lifecycle_payload(answer, shelf, *binding)
     if shelf.interrupted:
         asked.stop_reason = StopReason.interrupted
     return asked.solved(instance.name, answer.plan, payload, settings, tables)

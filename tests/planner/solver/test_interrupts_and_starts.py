@@ -160,6 +160,7 @@ def test_a_change_after_the_start_discards_it(tmp_path: Path) -> None:
 
 def test_a_run_that_ends_before_it_sees_the_interrupt_still_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Presolve leaves a small program without a callback: the optimum is held, and Ctrl-C is not swallowed."""
+    program = knapsack([60.0, 100.0, 120.0], [10.0, 20.0, 30.0], 50.0)
     work, calls = Run._work, iter([True])
 
     def later(self: Run, finished: threading.Event) -> None:
@@ -172,9 +173,9 @@ def test_a_run_that_ends_before_it_sees_the_interrupt_still_tells_it(monkeypatch
 
     monkeypatch.setattr(Run, "_work", later)
     monkeypatch.setattr(Run, "_pass_on", interrupted)
-    cut = solve_matrix(knapsack())
+    cut = solve_matrix(program)
     monkeypatch.undo()
     assert cut.stop_reason is StopReason.interrupted
-    assert cut.objective == solve_matrix(knapsack()).objective
+    assert cut.objective == solve_matrix(program).objective
     with pytest.raises(KeyboardInterrupt):
         cut.uninterrupted()
