@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAP_NAME = "physical_to_logical_map.json"
 WORST_SHOWN = 5
+MOST_GPUS = 100_000
+"""Far beyond any group of expert-parallel ranks; a slip of the finger must not fill the memory."""
 PROOF_GAP = 1e-3
 """Gap down to which bounds are proven without --gap."""
 PROOF_S = 10.0
@@ -63,7 +65,10 @@ def place(
         from planner.strategies.summary import summary
 
         began = time.perf_counter()
-        table, slots, speed = _inputs(loads, gpus, slots_per_gpu, redundant, dead, gpu_speed, gap, time_limit)
+        problems = _option_problems(gpus, slots_per_gpu, redundant, gap, time_limit, seed)
+        if nodes_per_rack is not None and gpus_per_node is None:
+            problems.append(Problem("command line", "--nodes-per-rack", "without --gpus-per-node", "give both"))
+        table, slots, speed = _inputs(problems, loads, gpus, slots_per_gpu, redundant, dead, gpu_speed)
         request = PlacementRequest(
             load=table,
             gpus=gpus,
@@ -98,23 +103,21 @@ place.__doc__ = f"{place.__doc__}\n\n{EXAMPLE}"
 
 
 def _inputs(
+    problems: list[Problem],
     loads: list[Path],
     gpus: int,
     slots_per_gpu: int | None,
     redundant: int | None,
     dead: str,
     gpu_speed: Path | None,
-    gap: float | None,
-    time_limit: float | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64] | None]:
-    """Read the files and settle the slots of every GPU; raise all problems together."""
+    """Read the files and settle the slots of every GPU; raise all problems together, those found before among them."""
     import numpy as np
 
     from planner.exchange.loads import read_scenarios
     from planner.exchange.speeds import read_speeds
     from planner.strategies import redundancy
 
-    problems = _option_problems(gpus, slots_per_gpu, redundant, gap, time_limit)
     out_of_service = _parse_dead(dead, gpus, problems)
     table, speed = None, None
     try:
@@ -122,7 +125,7 @@ def _inputs(
     except InstanceError as error:
         problems.extend(error.problems)
     try:
-        speed = None if gpu_speed is None or gpus < 1 else read_speeds(gpu_speed, gpus)
+        speed = None if gpu_speed is None or not 1 <= gpus <= MOST_GPUS else read_speeds(gpu_speed, gpus)
     except InstanceError as error:
         problems.extend(error.problems)
     if problems or table is None:
@@ -132,17 +135,22 @@ def _inputs(
         experts = table.shape[2]
         extra = redundancy.lowest_redundant(experts, in_service) if redundant is None else redundant
         slots_per_gpu = redundancy.slots_per_gpu(experts, in_service, extra)
+    if slots_per_gpu > table.shape[2]:
+        message = f"{slots_per_gpu} slots a GPU for {table.shape[2]} experts: a second copy on a GPU carries nothing"
+        raise InstanceError.single("command line", "slots", message, "give fewer slots, redundant experts or more GPUs")
     slots = np.full(gpus, slots_per_gpu, dtype=np.int64)
     slots[sorted(out_of_service)] = 0
     return table, slots, speed
 
 
 def _option_problems(
-    gpus: int, slots_per_gpu: int | None, redundant: int | None, gap: float | None, time_limit: float | None
+    gpus: int, slots_per_gpu: int | None, redundant: int | None, gap: float | None, time_limit: float | None, seed: int
 ) -> list[Problem]:
     problems = []
-    if gpus < 1:
-        problems.append(Problem("command line", "--gpus", f"is {gpus}, must be at least 1"))
+    if not 1 <= gpus <= MOST_GPUS:
+        problems.append(Problem("command line", "--gpus", f"is {gpus}, must be from 1 to {MOST_GPUS}"))
+    if seed < 0:
+        problems.append(Problem("command line", "--seed", f"is {seed}, must not be negative"))
     if slots_per_gpu is not None and slots_per_gpu < 1:
         problems.append(Problem("command line", "--slots-per-gpu", f"is {slots_per_gpu}, must be at least 1"))
     if slots_per_gpu is not None and redundant is not None:

@@ -28,6 +28,12 @@ KEYS = ("logical_count", "expert_popularity", "logical_expert_load", "load")
 REPORTED = 10
 """Bad values named one by one before the rest is only counted."""
 
+LARGEST_COUNT = 1e18
+"""Tokens of one expert beyond any recording."""
+
+MOST_EXPERTS = 10_000
+"""Experts of a layer, and layers, beyond any model: more is a table of something else."""
+
 UNREDUCED_EXPERTS = 16
 """Fewer experts than this are never taken for a dump of one rank: small tables are often made up by hand."""
 
@@ -86,7 +92,7 @@ def read_scenarios(paths: Sequence[Path]) -> NDArray[np.float64]:
 def _read_json(path: Path) -> tuple[NDArray[Any], str]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InstanceError.single(str(path), "", f"is not JSON: {error}", "give a load file") from error
     if isinstance(document, dict):
         key = next((key for key in KEYS if key in document), None)
@@ -106,6 +112,8 @@ def _from_lists(value: object, file: str, key: str) -> NDArray[Any]:
         if not isinstance(node, list):
             if isinstance(node, bool) or not isinstance(node, (int, float)):
                 problems.append(Problem(file, place, f"{str(node)[:40]!r} is not a number", "give a token count"))
+            elif LARGEST_COUNT < node < np.inf:  # before NumPy, whose floats end sooner than Python's integers
+                problems.append(Problem(file, place, "is larger than any token count", "give a token count"))
             elif depth != len(lengths):
                 problems.append(Problem(file, place, "a number stands where a list is expected", "make rows equal"))
             return
@@ -184,8 +192,12 @@ def _long_form(rows: list[list[str]], header: list[str], file: str) -> NDArray[n
             problems.append(Problem(file, f"row {number}", f"has {len(row)} cells, the header {len(header)}"))
             continue
         entry = [_cell(row[column], file, f"row {number}, {header[column]}", problems) for column in columns]
-        if any(not np.isfinite(index) or index < 0 or index != int(index) or index > 1e6 for index in entry[:2]):
-            problems.append(Problem(file, f"row {number}", "layer and expert must be whole numbers from 0"))
+        if any(
+            not np.isfinite(index) or index < 0 or index != int(index) or index > MOST_EXPERTS for index in entry[:2]
+        ):
+            problems.append(
+                Problem(file, f"row {number}", f"layer and expert must be whole numbers from 0 to {MOST_EXPERTS}")
+            )
         entries.append(entry)
     _raise_if_any(problems, file, amount)
     if not entries:
@@ -220,7 +232,10 @@ def _checked(table: NDArray[Any], file: str, key: str) -> NDArray[np.float64]:
             f"has shape {list(table.shape)}, expected [layer, expert] or [step, layer, expert], none of them empty"
         )
         raise InstanceError.single(file, key, message, "give one row of token counts a layer")
-    bad = np.argwhere(~(np.isfinite(table) & (table >= 0)))
+    if max(table.shape[-2:]) > MOST_EXPERTS:
+        message = f"has {table.shape[-2]} layers of {table.shape[-1]} experts, more than {MOST_EXPERTS}"
+        raise InstanceError.single(file, key, message, "give one row of token counts a layer")
+    bad = np.argwhere(~(np.isfinite(table) & (table >= 0) & (table <= LARGEST_COUNT)))
     problems = [
         Problem(
             file, f"{key}{''.join(f'[{index}]' for index in place)}", f"is {table[tuple(place)]}", "give a count >= 0"

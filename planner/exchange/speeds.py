@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+SLOWEST, FASTEST = 1e-6, 1e6
+
 
 def read_speeds(path: Path, gpus: int) -> NDArray[np.float64]:
     """Read one positive speed a GPU, shape [gpu].
@@ -29,7 +31,12 @@ def read_speeds(path: Path, gpus: int) -> NDArray[np.float64]:
         raise InstanceError.single(str(path), "", f"cannot be read: {error}", "check the path") from error
     entries = _entries(text)
     problems = [
-        Problem(str(path), f"speed[{index}]", f"{entry!r} is not a positive number", "give a relative speed")
+        Problem(
+            str(path),
+            f"speed[{index}]",
+            f"{entry!r} is not a positive number",
+            f"give a relative speed from {SLOWEST:g} to {FASTEST:g}",
+        )
         for index, entry in enumerate(entries)
         if not _is_positive(entry)
     ]
@@ -43,7 +50,7 @@ def read_speeds(path: Path, gpus: int) -> NDArray[np.float64]:
 def _entries(text: str) -> list[object]:
     try:
         document = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return list(text.replace(",", " ").split())
     document = document.get("speed") if isinstance(document, dict) else document
     return document if isinstance(document, list) else [document]
@@ -51,6 +58,6 @@ def _entries(text: str) -> list[object]:
 
 def _is_positive(entry: object) -> bool:
     try:
-        return not isinstance(entry, bool) and 0 < float(str(entry)) < float("inf")
+        return not isinstance(entry, bool) and SLOWEST <= float(str(entry)) <= FASTEST
     except ValueError:
         return False

@@ -120,6 +120,11 @@ def test_the_text_answer_names_balance_and_map(loads: Path) -> None:
         (["--gpus", "4", "--dead", "0,1,2,3"], 2, "leaves no GPU"),
         (["--gpus", "4", "--gpu-speed", "none.json"], 2, "cannot be read"),
         (["--gpus", "4", "--strategy", "domain"], 2, "only one node"),
+        (["--gpus", "10000000000"], 2, "must be from 1 to 100000"),
+        (["--gpus", "4", "--seed", "-1"], 2, "--seed: is -1"),
+        (["--gpus", "4", "--slots-per-gpu", "9"], 2, "9 slots a GPU for 8 experts"),
+        (["--gpus", "4", "--redundant", "1000000000000000000000"], 2, "a second copy on a GPU carries nothing"),
+        (["--gpus", "4", "--nodes-per-rack", "2"], 2, "without --gpus-per-node"),
         (["--gpus", "4", "--slots-per-gpu", "1"], 1, "fewer than 8 experts"),
     ],
 )
@@ -152,3 +157,12 @@ def test_interrupted_search_still_writes_its_map(loads: Path, monkeypatch: pytes
     assert code == 130
     assert json.loads(out)["map_path"] == "placed/physical_to_logical_map.json"
     assert (loads.parent / "placed" / "physical_to_logical_map.json").exists()
+
+
+@pytest.mark.parametrize("text", [5000 * "[", "[1, 1, 1, 1e308]", "[1, 1, 1, 1e-308]", "[1, 1, 1, 0]"])
+def test_speeds_that_are_none(loads: Path, text: str) -> None:
+    """Text that nests without end, and speeds that no pair of GPUs has."""
+    (loads.parent / "speed.json").write_text(text)
+    code, _, err = run("--loads", str(loads), "--gpus", "4", "--gpu-speed", "speed.json")
+    assert code == 2
+    assert "is not a positive number" in err
