@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from formulations.token_budget import TokenBudgetSolution
     from planner.instance.law import LossLaw
 
+SMALLEST, LARGEST_TOKENS = 1e-24, 1e24
+LARGEST = {"loss": 1e3, "budget_flop": 1e36, "decode_penalty": 1e6, "rl_ratio": 1e6, "rl_flop_per_param_token": 1e6}
+"""Numbers of a question beyond any training run; powers of more leave the range of a float."""
+
 _AGREEMENT = 1e-9
 """Greatest relative difference between the formulation's objective and the scalar primitives' value of the plan."""
 
@@ -58,6 +62,9 @@ class TokenQuestion:
             elif value < 0 or (value == 0 and name not in may_be_zero):
                 least = "zero or more" if name in may_be_zero else "greater than zero"
                 yield _problem(name, f"{value:g} must be {least}", "correct the number")
+            elif value and not SMALLEST <= value <= LARGEST.get(name, LARGEST_TOKENS):
+                span = f"{SMALLEST:g} and {LARGEST.get(name, LARGEST_TOKENS):g}"
+                yield _problem(name, f"{value:g} must lie between {span}", "correct the number")
 
     def _bad_combinations(self) -> Iterable[Problem]:
         targets = [name for name in ("loss", "match_params", "budget_flop") if getattr(self, name) is not None]

@@ -103,3 +103,15 @@ def test_no_demand_is_compute_optimal() -> None:
     answer = json.loads(result.stdout)
     assert answer["params"] == pytest.approx(9.58607e10, rel=1e-5)
     assert answer["overtraining_law"] == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--match-params", "1e300"), ("--match-params", "1e-300"), ("--budget-flop", "1e-300"), ("--loss", "1e300")],
+)
+def test_numbers_whose_powers_leave_the_range_of_a_float(flag: str, value: str) -> None:
+    """No run has 1e300 parameters: refused with the range, not an overflow."""
+    arguments = ["tokens", "--law", "hoffmann", "--inference-tokens", "1e300", flag, value]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.count("must lie between") == 2
