@@ -17,6 +17,7 @@ import pyomo.environ as pyo
 from formulations.base import Built, refuse
 from formulations.blocks.packing import (
     PackingGraph,
+    Patterns,
     add_domains_used,
     add_fragments_covered,
     add_packing,
@@ -56,14 +57,14 @@ class FleetChoice:
     requests_per_s
         (candidate, class) -> requests/s.
     patterns
-        pool -> fragment sizes [GPUs] of each domain that holds fragments.
+        pool -> fragment sizes [GPUs] of a domain that holds fragments -> number of such domains.
     cost_usd
         The program's own cost of the choice.
     """
 
     replicas: dict[int, int]
     requests_per_s: dict[tuple[int, int], float]
-    patterns: dict[int, list[list[int]]]
+    patterns: dict[int, Patterns]
     cost_usd: float
 
 
@@ -206,14 +207,15 @@ class FleetProgram:
         for (c, d), share in shares.items():
             load[c] += share * replicas_for_class(tables, c, d)
         for c, var in model.replicas.items():
-            var.set_value(min(round(pyo.value(var)), math.ceil(load[c] - _WHOLE)))
+            needed = max(math.ceil(load[c] - _WHOLE), 1 if load[c] else 0)
+            var.set_value(min(round(pyo.value(var)), needed))
         replicas = {c: round(pyo.value(var)) for c, var in model.replicas.items() if pyo.value(var) > 0.5}
         patterns = {pool: self._settle_domains(pool, replicas) for pool in self.graphs}
         rates = tables.demand_requests_per_s
         kept = {(c, d): share * float(rates[d]) for (c, d), share in shares.items() if c in replicas}
         return FleetChoice(replicas, kept, patterns, float(pyo.value(model.cost_usd)))
 
-    def _settle_domains(self, pool: int, replicas: Mapping[int, int]) -> list[list[int]]:
+    def _settle_domains(self, pool: int, replicas: Mapping[int, int]) -> Patterns:
         block, graph = self.model.packing[pool], self.graphs[pool]
         items = {arc: round(pyo.value(var)) for arc, var in block.item.items()}
         idle = {arc: round(pyo.value(var)) for arc, var in block.idle.items()}
@@ -230,7 +232,7 @@ class FleetProgram:
             for c, count in replicas.items()
             if self.tables.candidates[c].pool == pool
         )
-        block.domains_used.set_value(len(patterns) + whole)
+        block.domains_used.set_value(patterns.total() + whole)
         return patterns
 
 

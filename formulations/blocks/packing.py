@@ -7,15 +7,18 @@ program with one variable per maximal pattern (Valerio de Carvalho 1999), and no
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 Arc = tuple[int, int]
+Patterns = Counter[tuple[int, ...]]
+"""Fragment sizes [GPUs] that a domain holds, largest first -> number of such domains."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def packing_graph(capacity: int, sizes: Iterable[int]) -> PackingGraph:
     for size in sorted(set(sizes), reverse=True):
         for start in sorted(reachable):
             tail = start
-            while tail + size <= capacity:
+            while tail + size <= capacity and (tail, tail + size) not in arcs:  # else walked on from there before
                 arcs.add((tail, tail + size))
                 tail += size
                 reachable.add(tail)
@@ -64,13 +67,23 @@ def add_packing(block: Any, graph: PackingGraph) -> None:  # noqa: ANN401 - a Py
     block.item = pyo.Var(graph.item_arcs, domain=pyo.NonNegativeIntegers)
     block.idle = pyo.Var(graph.idle_arcs, domain=pyo.NonNegativeIntegers)
 
+    # Arcs are looked up by node: a pod of 9,216 GPUs has too many to go through for each row.
+    into, out, idle = _by(graph.item_arcs, 1), _by(graph.item_arcs, 0), _by(graph.idle_arcs, 0)
+
     def conserve(_: Any, node: int) -> Any:  # noqa: ANN401
-        into = sum(block.item[arc] for arc in graph.item_arcs if arc[1] == node)
-        out = sum(block.item[arc] for arc in graph.item_arcs if arc[0] == node)
-        return into == out + sum(block.idle[arc] for arc in graph.idle_arcs if arc[0] == node)
+        arriving = sum(block.item[arc] for arc in into.get(node, ()))
+        leaving = sum(block.item[arc] for arc in out.get(node, ()))
+        return arriving == leaving + sum(block.idle[arc] for arc in idle.get(node, ()))
 
     block.conserve = pyo.Constraint(graph.inner_nodes, rule=conserve)
-    block.domains_cut = pyo.Expression(expr=sum(block.item[arc] for arc in graph.item_arcs if arc[0] == 0))
+    block.domains_cut = pyo.Expression(expr=sum(block.item[arc] for arc in out.get(0, ())))
+
+
+def _by(arcs: Iterable[Arc], end: int) -> dict[int, list[Arc]]:
+    found: dict[int, list[Arc]] = {}
+    for arc in arcs:
+        found.setdefault(arc[end], []).append(arc)
+    return found
 
 
 def add_fragments_covered(block: Any, graph: PackingGraph, fragments: Mapping[int, Any]) -> None:  # noqa: ANN401
@@ -100,53 +113,54 @@ def add_domains_used(
     block.hold_gpus = pyo.Constraint(expr=gpus_per_domain * block.domains_used >= gpus)
 
 
-def patterns_of(graph: PackingGraph, item_flow: Mapping[Arc, int], idle_flow: Mapping[Arc, int]) -> list[list[int]]:
-    """Split an integer flow into domains: the fragment sizes of each, largest first."""
+def patterns_of(graph: PackingGraph, item_flow: Mapping[Arc, int], idle_flow: Mapping[Arc, int]) -> Patterns:
+    """Split an integer flow into domains: the fragment sizes of each, largest first, and how many are alike.
+
+    Path by path, each as often as its narrowest arc allows: a flow of a million domains has as few paths as arcs.
+    """
     left = {("item", arc): count for arc, count in item_flow.items() if count}
     left |= {("idle", arc): count for arc, count in idle_flow.items() if count}
     outgoing: dict[int, list[tuple[str, Arc]]] = {}
     for key in left:
         outgoing.setdefault(key[1][0], []).append(key)
-    domains: list[list[int]] = []
+    domains: Patterns = Counter()
     while any(left[key] for key in outgoing.get(0, ())):
-        node, sizes = 0, []
+        node, path = 0, []
         while node != graph.capacity:
-            key = _next(outgoing.get(node, ()), left)
-            left[key] -= 1
-            node = key[1][1]
-            if key[0] == "item":
-                sizes.append(key[1][1] - key[1][0])
-        domains.append(sorted(sizes, reverse=True))
+            path.append(next(key for key in outgoing.get(node, ()) if left[key]))
+            node = path[-1][1][1]
+        alike = min(left[key] for key in path)
+        for key in path:
+            left[key] -= alike
+        sizes = (head - tail for kind, (tail, head) in path if kind == "item")
+        domains[tuple(sorted(sizes, reverse=True))] += alike
     return domains
 
 
-def without_surplus(patterns: Sequence[Sequence[int]], needed: Mapping[int, int]) -> list[list[int]]:
+def without_surplus(patterns: Mapping[tuple[int, ...], int], needed: Mapping[int, int]) -> Patterns:
     """Drop fragments beyond ``needed`` (size -> number), and the domains that are then empty."""
-    left = dict(needed)
-    kept: list[list[int]] = []
-    for pattern in patterns:
-        sizes = []
-        for size in pattern:
-            if left.get(size, 0):
-                left[size] -= 1
-                sizes.append(size)
-        if sizes:
-            kept.append(sizes)
+    left = Counter(needed)
+    kept: Patterns = Counter()
+    for pattern, domains in patterns.items():
+        while domains:
+            held = Counter(pattern) & left
+            if not held:
+                break
+            alike = min(domains, *(left[size] // count for size, count in held.items()))
+            kept[tuple(sorted(held.elements(), reverse=True))] += alike
+            left.subtract({size: alike * count for size, count in held.items()})
+            domains -= alike
     return kept
 
 
-def flow_of(graph: PackingGraph, patterns: Iterable[Sequence[int]]) -> tuple[dict[Arc, int], dict[Arc, int]]:
+def flow_of(graph: PackingGraph, patterns: Mapping[tuple[int, ...], int]) -> tuple[dict[Arc, int], dict[Arc, int]]:
     """Flow [arc] of items and of idle GPUs that patterns make, the reverse of ``patterns_of``."""
     items, idle = dict.fromkeys(graph.item_arcs, 0), dict.fromkeys(graph.idle_arcs, 0)
-    for pattern in patterns:
+    for pattern, domains in patterns.items():
         node = 0
         for size in sorted(pattern, reverse=True):
-            items[node, node + size] += 1
+            items[node, node + size] += domains
             node += size
         if node < graph.capacity:
-            idle[node, graph.capacity] += 1
+            idle[node, graph.capacity] += domains
     return items, idle
-
-
-def _next(keys: Sequence[tuple[str, Arc]], left: Mapping[tuple[str, Arc], int]) -> tuple[str, Arc]:
-    return next(key for key in keys if left[key])

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 SERVED_BY = {"prefill": ("prefill", "both"), "decode": ("decode", "both")}
 """Which candidates do the work of each phase."""
 
+_SLIGHT = 1e-3
+
 
 def add_replicas(model: Any, tables: CostTables) -> None:  # noqa: ANN401 - a Pyomo model
     """``replicas[c]`` integer, 0 <= n_c <= min(ceil(sum_d rate_d / k_dc), pool / GPUs of c)."""
@@ -29,7 +31,7 @@ def most_replicas(tables: CostTables, candidate: int) -> int:
     need = sum(replicas_for_class(tables, candidate, d) for d in entry.classes)
     domains = tables.domains[entry.pool]
     held = math.inf if domains is None else domains * tables.gpus_per_domain[entry.pool] // entry.gpus
-    return int(min(math.ceil(need - 1e-9), held))
+    return int(min(max(math.ceil(need - 1e-9), 1 if need else 0), held))
 
 
 def add_kinds(model: Any, tables: CostTables) -> None:  # noqa: ANN401
@@ -68,13 +70,23 @@ def add_demand_met(model: Any, tables: CostTables, chosen: Any = 1) -> None:  # 
 
 
 def add_capacity(model: Any, tables: CostTables) -> None:  # noqa: ANN401
-    """Replicas carry what they take: sum_d share_cd rate_d / k_dc <= n_c."""
+    """Replicas carry what they take: sum_d share_cd rate_d / k_dc <= n_c.
+
+    A class that needs a thousandth of a replica or less is within the solver's tolerance of needing none, so
+    share_cd <= n_c says too that what serves it exists. That holds for every whole n_c.
+    """
 
     def carry(_: Any, c: int) -> Any:  # noqa: ANN401
         load = sum(replicas_for_class(tables, c, d) * model.share[c, d] for d in tables.candidates[c].classes)
         return load <= model.replicas[c]
 
+    def exist(_: Any, c: int, d: int) -> Any:  # noqa: ANN401
+        return model.share[c, d] <= model.replicas[c]
+
+    slight = [(c, d) for c, d in model.share if replicas_for_class(tables, c, d) <= _SLIGHT]
     model.capacity = pyo.Constraint(range(len(tables.candidates)), rule=carry)
+    if slight:
+        model.server_exists = pyo.Constraint(slight, rule=exist)
 
 
 def replicas_for_class(tables: CostTables, candidate: int, d: int) -> float:

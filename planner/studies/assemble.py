@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.plan import Deployment, DomainContent, DomainUse, Plan
 
 if TYPE_CHECKING:
+    from formulations.blocks.packing import Patterns
     from formulations.fleet import FleetChoice
     from planner.costs.tables import CostTables
     from planner.instance.instance import Instance
@@ -67,7 +68,7 @@ def _deployment(tables: CostTables, choice: FleetChoice, c: int, name: str) -> D
 def _domains(tables: CostTables, choice: FleetChoice, pool: int, names: dict[int, str]) -> list[DomainUse]:
     """Equal domains counted together: whole ones first, then those cut into fragments."""
     kinds: Counter[tuple[DomainContent, ...]] = Counter()
-    waiting: dict[int, list[str]] = {}
+    waiting: dict[int, dict[str, int]] = {}
     for c, replicas in sorted(choice.replicas.items()):
         entry = tables.candidates[c]
         if entry.pool != pool:
@@ -76,23 +77,47 @@ def _domains(tables: CostTables, choice: FleetChoice, pool: int, names: dict[int
             whole = (DomainContent(deployment=names[c], gpus=tables.gpus_per_domain[pool]),)
             kinds[whole] += entry.whole_domains * replicas
         if entry.fragment_gpus:
-            waiting.setdefault(entry.fragment_gpus, []).extend([names[c]] * replicas)
-    patterns = choice.patterns.get(pool) or _first_fit(tables.gpus_per_domain[pool], waiting)
-    for pattern in patterns:
-        held = tuple(DomainContent(deployment=waiting[size].pop(0), gpus=size) for size in pattern if waiting.get(size))
-        if held:
-            kinds[held] += 1
+            waiting.setdefault(entry.fragment_gpus, {})[names[c]] = replicas
+    needed = {size: sum(left.values()) for size, left in waiting.items()}
+    for pattern, domains in (choice.patterns.get(pool) or _first_fit(tables.gpus_per_domain[pool], needed)).items():
+        kinds.update(_filled(pattern, domains, waiting))
     return [DomainUse(pool=tables.pool_names[pool], domains=n, holds=held) for held, n in kinds.items()]
 
 
-def _first_fit(capacity: int, waiting: dict[int, list[str]]) -> list[list[int]]:
-    """Pack fragments largest first where domains are free: any packing will do."""
-    domains: list[list[int]] = []
-    for size in sorted(waiting, reverse=True):
-        for _ in waiting[size]:
-            home = next((held for held in domains if sum(held) + size <= capacity), None)
-            if home is None:
-                domains.append([size])
-            else:
-                home.append(size)
-    return domains
+def _filled(
+    pattern: tuple[int, ...], domains: int, waiting: dict[int, dict[str, int]]
+) -> Counter[tuple[DomainContent, ...]]:
+    """Put waiting fragments into domains of one pattern, as many domains at once as hold the same; takes them off."""
+    kinds: Counter[tuple[DomainContent, ...]] = Counter()
+    while domains:
+        taken: Counter[tuple[int, str]] = Counter()
+        for size in pattern:
+            left = waiting.get(size, {})
+            name = next((name for name, count in left.items() if count > taken[size, name]), None)
+            if name is not None:
+                taken[size, name] += 1
+        if not taken:
+            break
+        alike = min(domains, *(waiting[size][name] // count for (size, name), count in taken.items()))
+        for (size, name), count in taken.items():
+            waiting[size][name] -= alike * count
+        kinds[tuple(DomainContent(deployment=name, gpus=size) for size, name in taken.elements())] += alike
+        domains -= alike
+    return kinds
+
+
+def _first_fit(capacity: int, needed: dict[int, int]) -> Patterns:
+    """Pack fragments (size -> number) largest first where domains are free: any packing will do."""
+    domains: Patterns = Counter()
+    for size in sorted(needed, reverse=True):
+        left = needed[size]
+        for pattern, count in [*domains.items(), ((), left)]:
+            room = (capacity - sum(pattern)) // size
+            full = min(count, left // room) if room else 0
+            part = left - full * room if 0 < left - full * room < room and count > full else 0
+            for fragments, number in ((room, full), (part, 1 if part else 0)):
+                if number:
+                    domains[(*pattern, *fragments * (size,))] += number
+                    domains[pattern] -= number if pattern else 0
+            left -= full * room + part
+    return +domains

@@ -313,3 +313,21 @@ def test_set_by_name_and_by_position_is_the_same(domains: int) -> None:
     assert by_name == overrides.apply(data, {"pools.1.domains": domains}, "file")
     assert by_name["pools"][1]["domains"] == domains
     assert data["pools"][1]["domains"] == 2
+
+
+@pytest.mark.parametrize("rate", [1e-9, 1e-5])
+def test_a_class_that_hardly_ever_asks_is_served(rate: float) -> None:
+    """One request in 32 years needs less of a replica than the solver's tolerance, and a replica all the same."""
+    alone = read(changes={"demand.chat.requests_per_s": rate, "demand.document.requests_per_s": 0})
+    answer = solve_serving(alone)
+    assert answer.evaluation.feasible
+    assert answer.cost_usd == answer.bound_usd == 2.0 * 2  # two GPUs hold the weights
+    both = solve_serving(read(changes={"demand.chat.requests_per_s": rate}))
+    assert both.evaluation.feasible
+
+
+def test_a_fleet_of_many_islands_is_planned() -> None:
+    """Sixteen thousand islands are counted, not listed; the plan stays within the gap of the bound."""
+    answer = solve_serving(read(changes={"demand.chat.requests_per_s": 1e6, "pools.h100.domains": 10**9}))
+    assert answer.evaluation.feasible
+    assert answer.gap <= 1e-2
