@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.documents import json_ready
-from planner.errors import InstanceError, Problem
+from planner.errors import InstanceError, NoPlanFound, Problem, SolverError
 from planner.exchange.loads import read_loads
 from planner.files import unwritable
 from planner.instance.instance import Instance
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from planner.studies.serving import Progress
 
 DEFAULT_GAP = 1e-3
+MOST_SECONDS_OF_QUESTIONS = 20.0
 Answer = TypeVar("Answer")
 
 
@@ -140,7 +141,7 @@ def solve_case(
     if isinstance(instance, LifecycleInstance):
         return _solve_open(instance, options, progress, settings)
     answer = solve_serving(instance, options, progress)
-    asked = _Questions(answer.stop_reason)
+    asked = _Questions(answer.stop_reason, _seconds_of_questions(options))
     payload = answer_payload(answer, *asked.what_binds(instance, answer.tables))
     reference = instance.case.reference
     if reference is not None:
@@ -154,7 +155,7 @@ def _solve_open(
     shelf = FleetShelf(instance, options, progress)
     answer = solve_lifecycle(instance, options, progress, shelf)
     tables = shelf.tables_of(answer.chosen.instance)
-    asked = _Questions(answer.stop_reason)
+    asked = _Questions(answer.stop_reason, _seconds_of_questions(options))
     binding = asked.what_binds(answer.chosen.instance, tables)
     shelf.interrupted = asked.stop_reason is StopReason.interrupted
     payload = lifecycle_payload(answer, shelf, *binding)
@@ -163,11 +164,20 @@ def _solve_open(
     return asked.solved(instance.name, answer.plan, payload, settings, tables)
 
 
+def _seconds_of_questions(options: SolveOptions) -> float:
+    limit = options.time_limit_s
+    return MOST_SECONDS_OF_QUESTIONS if limit is None else min(limit, MOST_SECONDS_OF_QUESTIONS)
+
+
 @dataclass
 class _Questions:
-    """What is asked about a plan once it is found. Ctrl-C ends the asking and keeps the plan."""
+    """What is asked about a plan once it is found. Ctrl-C ends the asking and keeps the plan; so does a failed solve.
+
+    ``seconds`` is what all questions together may take: no longer than the search itself was given.
+    """
 
     stop_reason: StopReason
+    seconds: float = MOST_SECONDS_OF_QUESTIONS
 
     def unless_interrupted(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
         if self.stop_reason is StopReason.interrupted:
@@ -177,11 +187,13 @@ class _Questions:
         except KeyboardInterrupt:
             self.stop_reason = StopReason.interrupted
             return otherwise
+        except (NoPlanFound, SolverError):
+            return otherwise
 
     def what_binds(self, instance: Instance, tables: CostTables) -> tuple[list[Saving], dict[str, float]]:
         nothing: dict[str, float] = {}
         marginal = self.unless_interrupted(lambda: marginal_usd_per_request(tables), nothing)
-        return self.unless_interrupted(lambda: savings(instance), []), marginal
+        return self.unless_interrupted(lambda: savings(instance, seconds=self.seconds), []), marginal
 
     def solved(
         self, name: str, plan: Plan, payload: dict[str, Any], settings: dict[str, Any], tables: CostTables

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from planner.cli.app import app
+from planner.errors import NoPlanFound, SolverError
 from planner.instance.library import instances_root
 
 if TYPE_CHECKING:
@@ -140,6 +141,26 @@ def test_two_runs_of_one_second_get_two_folders(workplace: Path, monkeypatch: py
     solved.write()
     assert solved.write()["run_dir"] == "outputs/run_2"
     assert (first / "plan.json").read_bytes() == (workplace / "outputs" / "run_2" / "plan.json").read_bytes()
+
+
+@pytest.mark.parametrize("fault", [NoPlanFound(["none"]), SolverError("broken"), KeyboardInterrupt()])
+def test_a_failed_question_costs_no_plan(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    """What one more unit saves is asked after the plan is found; where that fails the plan is written all the same."""
+    from planner.studies import api
+
+    given: list[float] = []
+
+    def fail(_: object, *, seconds: float) -> None:
+        given.append(seconds)
+        raise fault
+
+    monkeypatch.setattr(api, "savings", fail)
+    code, text, _ = run("solve", CASE, "--format", "json", "--time-limit", "7")
+    assert code == (130 if isinstance(fault, KeyboardInterrupt) else 0)
+    assert (workplace / json.loads(text)["run_dir"] / "plan.json").exists()
+    assert given == [7.0]
 
 
 def test_a_reader_that_stops_reading_is_no_fault(workplace: Path) -> None:
