@@ -112,7 +112,7 @@ def place_by_domain(problem: PlacementProblem, options: SolveOptions | None = No
     result = solve_pyomo(built.model, options)
     if not result.has_point:
         why = "no placement exists" if result.stop_reason is StopReason.infeasible else "no placement found in time"
-        raise NoPlanFound([f"{why} (placement_domain stopped: {result.stop_reason})"])
+        raise NoPlanFound([f"{why} (placement_domain stopped: {result.stop_reason})"], result.stop_reason)
     held = pack_domains(problem, built.extract())
     placed = np.stack([held[:, problem.domain == domain].sum(axis=1) for domain in range(problem.domains)], axis=1)
     return DomainPlacement(placed, held, problem.cost(held), result.bound, result)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.support import Format, FormatOption, QuietOption, reporting
+from planner.cli.support import Format, FormatOption, Output, QuietOption, reporting
 from planner.errors import InstanceError, Problem
 
 if TYPE_CHECKING:
@@ -58,11 +58,9 @@ def place(
 ) -> None:
     """Place experts and their copies on GPUs, with a proven bound on the balance of every layer."""
     with reporting(output_format, quiet=quiet) as output:
-        from planner.exchange import maps
         from planner.strategies.api import run
         from planner.strategies.problem import DEFAULT_GAP, PlacementRequest
         from planner.strategies.proof import Effort
-        from planner.strategies.summary import summary
 
         began = time.perf_counter()
         problems = _option_problems(gpus, slots_per_gpu, redundant, gap, time_limit, seed)
@@ -88,18 +86,26 @@ def place(
         )
         with LayerProgress(shown=not quiet) as line:
             result = run(request, strategy, effort, line.update)
-        path = None
-        if out is not None:
-            maps.write_map(out / MAP_NAME, result.physical_to_logical_map)
-            path = os.path.relpath(out / MAP_NAME)
-        _warn(request, result, output.note)
-        report = summary(request, result, path)
-        output.document(report, lambda: _text(request, report, strategy))
-        if result.interrupted:
-            raise KeyboardInterrupt
+        _finish(request, result, out, output)
 
 
 place.__doc__ = f"{place.__doc__}\n\n{EXAMPLE}"
+
+
+def _finish(request: PlacementRequest, result: PlacementResult, out: Path | None, output: Output) -> None:
+    """Write the map, print the answer; an interrupted search has both, and then says so by its exit code."""
+    from planner.exchange import maps
+    from planner.strategies.summary import summary
+
+    path = None
+    if out is not None:
+        maps.write_map(out / MAP_NAME, result.physical_to_logical_map)
+        path = os.path.relpath(out / MAP_NAME)
+    _warn(request, result, output.note)
+    report = summary(request, result, path)
+    output.document(report, lambda: _text(request, report, result.strategy))
+    if result.interrupted:
+        raise KeyboardInterrupt
 
 
 def _inputs(

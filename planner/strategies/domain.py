@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.errors import FormulationError
+from formulations.base import refuse
 from planner.strategies.programs import most_integers, place_by_program
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ class Domain:
         NoPlanFound
             If the time limit passes before a layer has a placement.
         """
-        reason = self.supports(request)
-        if reason:
-            raise FormulationError(reason)
+        refuse(self.supports(request))
 
         def solve_layer(problem: PlacementProblem, limit: float | None) -> tuple[npt.NDArray[np.bool_], float]:
             from formulations.placement_domain import place_by_domain

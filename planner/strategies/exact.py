@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.errors import FormulationError, NoPlanFound
+from formulations.base import refuse
+from planner.errors import NoPlanFound
 from planner.strategies.programs import most_integers, place_by_program
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ class Exact:
         NoPlanFound
             If the time limit passes before a layer has a placement.
         """
-        reason = self.supports(request)
-        if reason:
-            raise FormulationError(reason)
+        refuse(self.supports(request))
 
         def solve_layer(problem: PlacementProblem, limit: float | None) -> tuple[npt.NDArray[np.bool_], float]:
             from formulations.placement_exact import PlacementExact
@@ -53,7 +52,8 @@ class Exact:
             built = PlacementExact().build(problem)
             result = solve_pyomo(built.model, SolveOptions(time_limit_s=limit, gap=request.gap, seed=request.seed))
             if not result.has_point:
-                raise NoPlanFound([f"no placement found in time (placement_exact stopped: {result.stop_reason})"])
+                reason = f"no placement found in time (placement_exact stopped: {result.stop_reason})"
+                raise NoPlanFound([reason], result.stop_reason)
             return built.extract(), result.bound
 
         return place_by_program(request, self.name, solve_layer)
