@@ -99,7 +99,10 @@ def test_step_times_agree(situation: tuple[Instance, tuple[int, ...], list[float
     column = np.array([float(batch)])
     pairs = (
         (step.decode_terms(many, column, context), timing.decode_terms(bench, context)),
-        (step.prefill_terms(many, np.array([float(prompts)]), demand), timing.prefill_terms(bench, demand, prompts)),
+        (
+            step.prefill_terms(many, np.array([float(prompts)]), demand.input_tokens, demand.new_input_tokens),
+            timing.prefill_terms(bench, demand, prompts),
+        ),
     )
     for table, judge in pairs:
         for cause, seconds in judge.items():

@@ -13,7 +13,8 @@ import numpy as np
 
 from planner.costs import memory, queueing
 from planner.costs.network import pipeline_hop_s
-from planner.costs.step import ACTIVATION_BYTES, decode_terms, prefill_terms
+from planner.costs.step import decode_terms, prefill_terms
+from planner.costs.work import ACTIVATION_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,7 +183,7 @@ class _PrefillTimes:
 
 def _prefill_times(machine: Machine, requests: Column, demand: DemandClass) -> _PrefillTimes:
     stages = machine.layouts.pipeline_parallel
-    stage = prefill_terms(machine, requests, demand).stage_s
+    stage = prefill_terms(machine, requests, demand.input_tokens, demand.new_input_tokens).stage_s
     hop = np.where(stages > 1, _hop_s(machine, requests * demand.new_input_tokens), 0.0)
     return _PrefillTimes(interval_s=stage + hop, latency_s=stages * (stage + hop))
 

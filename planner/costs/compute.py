@@ -18,9 +18,9 @@ def gemm_s(
     params: Number,
     tokens: Number,
     *,
-    weight_bytes_per_param: float,
-    flop_per_s: float,
-    bytes_per_s: float,
+    weight_bytes_per_param: Number,
+    flop_per_s: Number,
+    bytes_per_s: Number,
     half_tokens: float = 0.0,
 ) -> Number:
     """Time [s] of a dense matrix product: max(weights read, 2 * params * (tokens + half_tokens) / rate).
@@ -46,14 +46,14 @@ def expert_compute_s(
     touched_slots: Number,
     expert_params: Number,
     *,
-    flop_per_s: float,
+    flop_per_s: Number,
     half_tokens: float,
 ) -> Number:
     """Arithmetic time [s] of routed experts on the busiest GPU; each touched slot also pays ``half_tokens``."""
     return 2.0 * expert_params * (tokens_on_busiest_gpu + half_tokens * touched_slots) / flop_per_s
 
 
-def expert_read_s(touched_slots: Number, expert_bytes: Number, *, bytes_per_s: float) -> Number:
+def expert_read_s(touched_slots: Number, expert_bytes: Number, *, bytes_per_s: Number) -> Number:
     """Time [s] to read the weights of the touched expert slots."""
     return touched_slots * expert_bytes / bytes_per_s
 
@@ -64,8 +64,8 @@ def attention_decode_s(
     *,
     kv_bytes_per_token: Number,
     flop_per_context_token: Number,
-    flop_per_s: float,
-    bytes_per_s: float,
+    flop_per_s: Number,
+    bytes_per_s: Number,
 ) -> Number:
     """Time [s] of one layer's attention for one new token of each sequence: max(KV read, scores and values)."""
     read = sequences * context_tokens * kv_bytes_per_token / bytes_per_s
@@ -74,19 +74,19 @@ def attention_decode_s(
 
 
 def attention_prefill_s(
-    requests: Number, pairs: Number, *, flop_per_context_token: Number, flop_per_s: float
+    requests: Number, pairs: Number, *, flop_per_context_token: Number, flop_per_s: Number
 ) -> Number:
     """Time [s] of one layer's attention over ``pairs`` query-key pairs of each of ``requests`` prompts."""
     return requests * pairs * flop_per_context_token / flop_per_s
 
 
-def causal_pairs(input_tokens: Number, new_tokens: Number, window_tokens: float | None = None) -> Number:
+def causal_pairs(input_tokens: Number, new_tokens: Number, window_tokens: Number | None = None) -> Number:
     """Query-key pairs of a prompt whose last ``new_tokens`` are computed; each sees at most ``window_tokens``."""
     cached = input_tokens - new_tokens
     full = (input_tokens * (input_tokens + 1.0) - cached * (cached + 1.0)) / 2.0
     return full if window_tokens is None else np.minimum(full, new_tokens * window_tokens)
 
 
-def visible_context(context_tokens: Number, window_tokens: float | None) -> Number:
+def visible_context(context_tokens: Number, window_tokens: Number | None) -> Number:
     """Context tokens that a layer reads: all, or at most its sliding window."""
     return context_tokens if window_tokens is None else np.minimum(context_tokens, window_tokens)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def all_reduce_s(
     tokens: Number,
-    hidden_bytes: float,
+    hidden_bytes: Number,
     ranks: Number,
     *,
     bytes_per_s: Number,
@@ -31,12 +31,12 @@ def all_reduce_s(
 
 def all_to_all_s(
     tokens_per_gpu: Number,
-    bytes_per_token: float,
+    bytes_per_token: Number,
     *,
     destinations: Number,
     remote_domains: Number,
     scale_up_bytes_per_s: Number,
-    scale_out_bytes_per_s: float,
+    scale_out_bytes_per_s: Number,
     imbalance: Number,
     latency_s: Number,
 ) -> Number:

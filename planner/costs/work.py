@@ -1,0 +1,192 @@
+"""What one step does on one GPU, as numbers: weights, bytes and operations of a cut model, and the rates of its chip.
+
+`work_of` writes a table of layouts of one model on one chip; `concatenate` joins such tables, so that the same step
+formulas price rows of many models and chips at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.costs import memory
+from planner.instance.quantities import PRECISION_BYTES
+from planner.topology.crossing import distinct_remote_destinations
+from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.costs.layout import Layouts
+    from planner.instance.hardware import Accelerator
+    from planner.instance.model import MoeModel
+
+Column: TypeAlias = NDArray[np.float64]
+
+ACTIVATION_BYTES = 2.0
+"""Bytes per activation that tensor and pipeline parallelism move (bf16)."""
+
+NO_WINDOW = 1e18
+"""Tokens that a layer without a sliding window sees: more than any context, finite so that 0 times it is 0."""
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """A dense product of one GPU: weights, bytes of a weight and the chip's peak for it, columns [row]."""
+
+    params: Column
+    bytes_per_param: Column
+    peak_flop_per_s: Column
+
+
+@dataclass(frozen=True)
+class AttentionKind:
+    """Layers of one kind of attention, columns [row].
+
+    ``share`` is their share of all layers (a stage mixes the kinds alike); ``window_tokens`` is ``NO_WINDOW`` where
+    they see everything; KV bytes per token and layer and FLOP per pair of tokens and layer are those of one GPU.
+    """
+
+    share: Column
+    window_tokens: Column
+    kv_bytes_per_token: Column
+    flop_per_pair_decode: Column
+    flop_per_pair_prefill: Column
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row a layout of a model on a chip; every field a column [row] unless said otherwise."""
+
+    stage_layers: Column
+    stage_moe_layers: Column
+    tensor_parallel: Column
+    data_parallel: Column
+    expert_parallel: Column
+    slots_per_gpu: Column
+    is_mla: Column
+    full_attention: AttentionKind
+    sliding_attention: AttentionKind
+    projections: Gemm
+    dense_ffn: Gemm
+    routers: Gemm
+    head: Gemm
+    expert_shard: Gemm
+    """One routed expert's part on one GPU."""
+    has_experts: Column
+    experts_per_token: Column
+    hidden_size: Column
+    destinations: Column
+    """Distinct other GPUs that a token is sent to in a MoE layer."""
+    remote_domains_deduplicated: Column
+    remote_domains_by_assignment: Column
+    hbm_bytes_per_s: Column
+    bf16_flop_per_s: Column
+    scale_up_bytes_per_s: Column
+    all_to_all_bytes_per_s: Column
+    """Rate of an all-to-all inside a domain."""
+    scale_out_bytes_per_s: Column
+    hop_latency_s: Column
+
+    def __len__(self) -> int:
+        return len(self.stage_layers)
+
+
+def work_of(model: MoeModel, chip: Accelerator, layouts: Layouts) -> Work:
+    """Numbers of ``layouts`` of one model on one chip."""
+    tensor = layouts.tensor_parallel.astype(np.float64)
+    stage = memory.fullest_stage(model, layouts.pipeline_parallel)
+    domains = layouts.stage_domains.astype(np.float64)
+    inside = np.minimum(layouts.stage_gpus, layouts.gpus_per_domain)
+    columns = _Columns(len(layouts), chip)
+    sliding = model.attention.sliding_layers / model.layers
+    moe = model.moe_layers > 0
+    return Work(
+        stage_layers=columns.of(stage.layers),
+        stage_moe_layers=columns.of(stage.moe),
+        tensor_parallel=tensor,
+        data_parallel=columns.of(layouts.data_parallel),
+        expert_parallel=columns.of(layouts.expert_parallel),
+        slots_per_gpu=columns.of(layouts.slots_per_gpu),
+        is_mla=columns.of(float(model.attention.kind == "mla")),
+        full_attention=_attention(model, columns, tensor, 1.0 - sliding, None),
+        sliding_attention=_attention(model, columns, tensor, sliding, model.attention.sliding_window_tokens),
+        projections=columns.gemm(stage.layers * model.attention_params / tensor, model.weights.attention),
+        dense_ffn=columns.gemm(
+            (stage.dense * model.dense_ffn_params + stage.moe * model.shared_params) / tensor, model.weights.dense_ffn
+        ),
+        routers=columns.gemm(stage.moe * float(model.router_params), "bf16"),
+        head=columns.gemm(model.vocab_size * model.hidden_size / tensor, model.weights.embeddings),
+        expert_shard=columns.gemm(model.expert_params / layouts.expert_shards, model.weights.routed_experts),
+        has_experts=columns.of(float(moe)),
+        experts_per_token=columns.of(float(model.experts_per_token)),
+        hidden_size=columns.of(float(model.hidden_size)),
+        destinations=columns.of(_distinct(model, layouts.expert_parallel) * layouts.expert_shards),
+        remote_domains_deduplicated=columns.of(_distinct(model, domains)),
+        remote_domains_by_assignment=columns.of(model.experts_per_token * (domains - 1.0) / domains),
+        hbm_bytes_per_s=columns.of(chip.hbm_bytes_per_s),
+        bf16_flop_per_s=columns.of(chip.peak_flop_per_s("bf16")),
+        scale_up_bytes_per_s=columns.of(chip.scale_up_bytes_per_s),
+        all_to_all_bytes_per_s=columns.of(domain_all_to_all_bytes_per_s(chip, inside)),
+        scale_out_bytes_per_s=columns.of(chip.scale_out_bytes_per_s),
+        hop_latency_s=columns.of(np.where(domains > 1, chip.scale_out_latency_s, chip.scale_up_latency_s)),
+    )
+
+
+def concatenate(parts: Sequence[Work], order: NDArray[np.intp]) -> Work:
+    """Join tables one below the other and return their rows in ``order`` [row]."""
+    return _joined(Work, parts, order)
+
+
+_Table = TypeVar("_Table", Work, AttentionKind, Gemm)
+
+
+def _joined(kind: type[_Table], parts: Sequence[_Table], order: NDArray[np.intp]) -> _Table:
+    joined: dict[str, Any] = {}
+    for field in fields(kind):
+        values = [getattr(part, field.name) for part in parts]
+        first = values[0]
+        joined[field.name] = (
+            _joined(type(first), values, order)
+            if isinstance(first, Gemm | AttentionKind)
+            else np.concatenate(values)[order]
+        )
+    return kind(**joined)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Makes columns of one length for one chip."""
+
+    length: int
+    chip: Accelerator
+
+    def of(self, value: object) -> Column:
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.length,))
+
+    def gemm(self, params: object, precision: str) -> Gemm:
+        width, peak = PRECISION_BYTES[precision], self.chip.peak_flop_per_s(precision)
+        return Gemm(self.of(params), self.of(width), self.of(peak))
+
+
+def _attention(
+    model: MoeModel, columns: _Columns, tensor: Column, share: float, window_tokens: float | None
+) -> AttentionKind:
+    kv_bytes = memory.kv_bytes_per_layer_token(model) / memory.kv_shards(model, tensor)
+    return AttentionKind(
+        share=columns.of(share),
+        window_tokens=columns.of(NO_WINDOW if window_tokens is None else window_tokens),
+        kv_bytes_per_token=columns.of(kv_bytes),
+        flop_per_pair_decode=columns.of(model.attention.flop_per_context_token() / tensor),
+        flop_per_pair_prefill=columns.of(model.attention.prefill_flop_per_context_token() / tensor),
+    )
+
+
+def _distinct(model: MoeModel, units: NDArray[np.int64] | Column) -> Column:
+    """Distinct other units that a token is sent to; none without experts."""
+    if model.moe_layers == 0:
+        return np.zeros(len(units))
+    return distinct_remote_destinations(model.routed_experts, model.experts_per_token, units.astype(np.float64))
