@@ -99,6 +99,7 @@ class MoeModel(Frozen):
 
     name: str
     title: str
+    aliases: tuple[str, ...] = Field(default=(), description="Other names, as hubs and benchmark files spell them.")
     layers: int = Field(ge=1)
     dense_layers: int = Field(ge=0, description="Layers with a plain feed-forward block.")
     hidden_size: int = Field(ge=1)
