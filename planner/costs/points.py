@@ -77,7 +77,7 @@ class Workers:
 class ServingPoints:
     """Operating points, columns [point].
 
-    ``models`` are in the formats the deployment stores them in (:func:`planner.instance.formats.in_precision`), so
+    ``models`` are in the formats the deployment stores them in (:func:`planner.instance.weights.with_weights`), so
     bytes and arithmetic follow from the model; ``model``, ``accelerator`` and ``engine`` are indices into the tuples.
     """
 
