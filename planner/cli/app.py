@@ -9,6 +9,7 @@ import sys
 import typer
 
 from planner.cli.check import check
+from planner.cli.claims import claims
 from planner.cli.compare import compare
 from planner.cli.evaluate import evaluate
 from planner.cli.import_ import import_app
@@ -39,6 +40,7 @@ app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("sweep")(sweep)
 app.command("tokens")(tokens)
+app.command("claims")(claims)
 app.command("place")(place)
 app.command("report")(report)
 app.command("list")(list_)

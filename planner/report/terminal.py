@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 from planner.report import words
@@ -29,3 +30,17 @@ def empty_table(title: str, columns: Iterable[str], left: int = 1) -> Table:
 def add_row(table: Table, *cells: object) -> None:
     """Add a row, cleaned of control characters."""
     table.add_row(*(words.clean(cell) for cell in cells))
+
+
+NARROW = 80
+"""Columns that every terminal has."""
+
+
+def printed(table: Table, width: int = NARROW) -> str:
+    """Text of a table, no colour codes, at most ``width`` columns a line."""
+    from rich.console import Console
+
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, color_system=None, markup=False, emoji=False, highlight=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
