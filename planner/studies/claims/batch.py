@@ -119,7 +119,7 @@ def _sequences_of_deepseek(values: Values) -> Finding:
 def _stable_ratio(values: Values) -> Finding:
     """Roofline ratio of the chips the talk names (A100, H100, B200), and of their successors."""
     named = [("a100_40", "bf16"), ("a100_80", "bf16"), ("h100", "fp8"), ("b200_nominal", "fp8")]
-    later = [("gb300_nvl72", "fp4"), ("rubin_nominal", "fp4"), ("tpu_v6e", "bf16")]
+    later = [("gb300_nvl72", "fp4"), ("rubin", "fp4"), ("tpu_v6e", "bf16")]
     ratios = {chip: chip_named(chip).roofline_ratio(width) for chip, width in named + later}
     inside = sorted(ratios[chip] for chip, _ in named)
     return Finding(
@@ -241,7 +241,7 @@ CLAIMS = (
             Acceptance("rho of h100", 295.0, relative=0.01),
             Acceptance("rho of b200_nominal", 281.0, relative=0.01),
             Acceptance("rho of gb300_nvl72", 469.0, relative=0.01),
-            Acceptance("rho of rubin_nominal", 568.0, relative=0.01),
+            Acceptance("rho of rubin", 568.0, relative=0.01),
             Acceptance("rho of tpu_v6e", 560.0, relative=0.01),
             Acceptance("int4 weights on H100, bf16 arithmetic", 74.0, relative=0.01),
         ),

@@ -30,13 +30,13 @@ def chip_named(name: str) -> Accelerator:
 
 
 def form_of(values: Values, gpus: int | None = None) -> NormalForm:
-    """Normal form of the inputs ``model`` and ``hardware`` on one scale-up domain, or on ``gpus``."""
+    """Return the normal form of the inputs ``model`` and ``hardware`` on one scale-up domain, or on ``gpus``."""
     chip = chip_named(values.text("hardware"))
     return normal_form(model_named(values.text("model")), chip, gpus or chip.scale_up_domain_gpus)
 
 
 def plain_form(rho: float, sigma: float) -> NormalForm:
-    """Normal form of a machine and model known by ratio only: L* and chi are not bound."""
+    """Return the normal form of a machine and model known by ratio only: L* and chi are not bound."""
     return NormalForm(
         rho=rho,
         sigma=sigma,

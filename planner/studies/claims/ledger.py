@@ -51,7 +51,7 @@ def recompute(ids: Sequence[str] = (), changes: Mapping[str, Value] | None = Non
 
 
 def failures(claim: Claim) -> list[str]:
-    """Acceptance lines that do not come out, as text."""
+    """List acceptance lines that do not come out, as text."""
     return [line["text"] for line in _accepted(claim) if not line["holds"]]
 
 

@@ -36,8 +36,8 @@ MEANING = {
 def verdict_of(claim: Claim, finding: Finding) -> Verdict:
     """Judge a finding.
 
-    Beyond the factor ``claim.rounded`` from what is printed: SLIP. Else CONTESTED where a field figure, or ASSUMES where
-    another tenable assumption, lies beyond that factor. Else AGREE or ROUNDED by the distance from what is printed.
+    Beyond the factor ``claim.rounded`` from what is printed: SLIP. Else CONTESTED where a field figure, or ASSUMES
+    where another tenable assumption, lies beyond that factor. Else AGREE or ROUNDED by the distance from the print.
     """
     if claim.printed is None or finding.computed is None:
         return Verdict.QUALITATIVE
