@@ -1,20 +1,32 @@
-"""Read expert loads recorded by an engine: JSON, NumPy or CSV, as tokens per [layer, expert].
+"""Read expert loads recorded by an engine, as tokens per [layer, expert]; the content tells the format.
 
-Shapes met in the wild: SGLang's ``{"logical_count": ...}`` ([layer, expert] or [step, layer, expert], summed over
-steps), fiddler's ``{"expert_popularity": ...}``, a bare list, arrays in ``.npy`` and ``.npz``, CSV with one row a layer
-or with columns layer, expert, count. Nothing is ever unpickled.
+SGLang recorder dumps (JSON or ``.pt``; modes stat, per_pass, per_token), TensorRT-LLM statistics folders, omni-infer
+logs and count files, fiddler popularity, bare lists, arrays, CSV; each packed with gzip or not. Nothing is ever
+unpickled but what `torch_zip` knows.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import zipfile
-from typing import TYPE_CHECKING, Any
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.errors import InstanceError, Problem
+from planner.exchange import (
+    balance_logs,
+    content,
+    csv_loads,
+    numpy_files,
+    omni_infer,
+    sglang_records,
+    torch_zip,
+    trtllm_statistics,
+)
+from planner.exchange.document_keys import LOAD_KEYS, MAP_KEYS, find
+from planner.exchange.document_loads import A_MAP, MAP_REMEDY, load_of_document
+from planner.exchange.load_checks import LoadFile, RawLoad, checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,51 +34,54 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KEYS = ("logical_count", "expert_popularity", "logical_expert_load", "load")
-"""Keys under which a load table is found in JSON and ``.npz`` files, tried in this order."""
-
-REPORTED = 10
-"""Bad values named one by one before the rest is only counted."""
-
-LARGEST_COUNT = 1e18
-"""Tokens of one expert beyond any recording."""
-
-MOST_EXPERTS = 10_000
-"""Experts of a layer, and layers, beyond any model: more is a table of something else."""
-
-UNREDUCED_EXPERTS = 16
-"""Fewer experts than this are never taken for a dump of one rank: small tables are often made up by hand."""
+KINDS = "JSON, .npy, .npz, .pt, CSV, a log, or a statistics folder"
+LEGACY = "is in torch's old format, or is a bare pickle, which could run code"
+_ENGINE_LINES = re.compile(r"^\s*(num_slots|initial_global_assignments|layer_updates_per_iter)\s*:", re.MULTILINE)
 
 
-def read_loads(path: Path) -> NDArray[np.float64]:
-    """Read one load file.
+@dataclass(frozen=True, eq=False)
+class Scenarios:
+    """Loads of one model.
 
-    Returns
-    -------
-    array, shape [layer, expert]
-        Tokens; an all-zero row is a dense layer.
+    Attributes
+    ----------
+    table
+        Tokens, shape [scenario, layer, expert].
+    kinds
+        Format of each file.
+    warnings
+        What the files' readers and checks noticed, each with its file.
+    """
+
+    table: NDArray[np.float64]
+    kinds: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_load_file(path: Path) -> LoadFile:
+    """Read one load file or folder of any known kind.
 
     Raises
     ------
     InstanceError
-        If the file cannot be read, holds no table of finite non-negative numbers, is all zero, or was written by one
-        rank only.
+        If it cannot be read, is something else (a map, a routing file, a log of balance: named), or holds no table of
+        finite non-negative numbers, is all zero, or was written by one rank only.
     """
-    readers = {".json": _read_json, ".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InstanceError.single(str(path), "", "is not a load file", f"give one of {', '.join(readers)}")
     try:
-        table, key = reader(path)
-    except OSError as error:
-        raise InstanceError.single(
-            str(path), "", f"cannot be read: {error.strerror or error}", "check the path"
-        ) from error
-    return _checked(table, str(path), key)
+        if path.is_dir():
+            return checked(_of_folder(path), str(path))
+    except (OSError, ValueError) as error:
+        raise InstanceError.single(str(path), "", f"cannot be read: {error}", "check the path") from error
+    return checked(_of_bytes(content.read_bytes(path), str(path)), str(path))
 
 
-def read_scenarios(paths: Sequence[Path]) -> NDArray[np.float64]:
-    """Read several load files of one model, shape [scenario, layer, expert].
+def read_loads(path: Path) -> NDArray[np.float64]:
+    """Table of `read_load_file` alone, shape [layer, expert]; its errors."""
+    return read_load_file(path).table
+
+
+def read_scenario_files(paths: Sequence[Path]) -> Scenarios:
+    """Read several load files of one model.
 
     Raises
     ------
@@ -74,198 +89,81 @@ def read_scenarios(paths: Sequence[Path]) -> NDArray[np.float64]:
         With the problems of all files, or if their shapes differ.
     """
     problems: list[Problem] = []
-    tables = []
+    files: list[LoadFile] = []
     for path in paths:
         try:
-            tables.append(read_loads(path))
+            files.append(read_load_file(path))
         except InstanceError as error:
             problems.extend(error.problems)
-    for path, table in zip(paths, tables, strict=False):
-        if not problems and table.shape != tables[0].shape:
-            message = f"has shape {list(table.shape)}, but {paths[0]} has {list(tables[0].shape)}"
+    for path, file in zip(paths, files, strict=False):
+        if not problems and file.table.shape != files[0].table.shape:
+            message = f"has shape {list(file.table.shape)}, but {paths[0]} has {list(files[0].table.shape)}"
             problems.append(Problem(str(path), "", message, "give loads of one model, layer by layer"))
     if problems:
         raise InstanceError(problems)
-    return np.stack(tables)
+    warnings = [f"{path}: {text}" for path, file in zip(paths, files, strict=True) for text in file.warnings]
+    return Scenarios(np.stack([file.table for file in files]), tuple(file.kind for file in files), tuple(warnings))
 
 
-def _read_json(path: Path) -> tuple[NDArray[Any], str]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InstanceError.single(str(path), "", f"is not JSON: {error}", "give a load file") from error
-    if isinstance(document, dict):
-        key = next((key for key in KEYS if key in document), None)
-        if key is None:
-            found = ", ".join(map(str, list(document)[:6])) or "nothing"
-            raise InstanceError.single(str(path), "logical_count", f"missing; the file has {found}", "add the key")
-        return _from_lists(document[key], str(path), key), key
-    return _from_lists(document, str(path), "top level"), "top level"
+def read_scenarios(paths: Sequence[Path]) -> NDArray[np.float64]:
+    """Table of `read_scenario_files` alone, shape [scenario, layer, expert]; its errors."""
+    return read_scenario_files(paths).table
 
 
-def _from_lists(value: object, file: str, key: str) -> NDArray[Any]:
-    """Turn nested lists into an array after checking that they are regular and hold numbers only."""
-    lengths: dict[int, int] = {}
-    problems: list[Problem] = []
-
-    def visit(node: object, depth: int, place: str) -> None:
-        if not isinstance(node, list):
-            if isinstance(node, bool) or not isinstance(node, (int, float)):
-                problems.append(Problem(file, place, f"{str(node)[:40]!r} is not a number", "give a token count"))
-            elif LARGEST_COUNT < node < np.inf:  # before NumPy, whose floats end sooner than Python's integers
-                problems.append(Problem(file, place, "is larger than any token count", "give a token count"))
-            elif depth != len(lengths):
-                problems.append(Problem(file, place, "a number stands where a list is expected", "make rows equal"))
-            return
-        if lengths.setdefault(depth, len(node)) != len(node):
-            message = f"has {len(node)} entries, earlier rows have {lengths[depth]}"
-            problems.append(Problem(file, place, message, "make all rows equally long"))
-            return
-        for index, entry in enumerate(node):
-            visit(entry, depth + 1, f"{place}[{index}]")
-
-    if not isinstance(value, list):
-        raise InstanceError.single(file, key, "is not a list", "give a list of layers, each a list of token counts")
-    visit(value, 0, key)
-    _raise_if_any(problems, file, key)
-    return np.array(value, dtype=float)
+def _of_bytes(data: bytes, file: str) -> RawLoad:
+    """Recognise the kind by the content and read it."""
+    if data.startswith(content.NUMPY_MAGIC):
+        return RawLoad(numpy_files.read_array(data, file), "array", "NumPy array")
+    if data.startswith(content.ZIP_MAGIC):
+        return _of_zip(data, file)
+    if data.startswith(content.PICKLE_MAGIC):
+        raise InstanceError.single(file, "", LEGACY, "save it with torch.save of torch 1.6 or newer, or as JSON")
+    return _of_text(content.decode(data, file), file)
 
 
-def _read_npy(path: Path) -> tuple[NDArray[Any], str]:
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InstanceError.single(str(path), "", f"is not a plain array: {error}", "save a numeric array") from error
-    if not isinstance(table, np.ndarray):
-        raise InstanceError.single(str(path), "", "is an archive, not an array", "name it .npz")
-    return table, "array"
+def _of_zip(data: bytes, file: str) -> RawLoad:
+    if torch_zip.is_torch_zip(data):
+        return load_of_document(torch_zip.load(data, file), file)
+    arrays = numpy_files.read_archive(data, file)
+    key = find(arrays, LOAD_KEYS)
+    if key is None and "data" in arrays:
+        raise InstanceError.single(file, "data", "is a routing file, not loads", "give token counts an expert")
+    if key is None and find(arrays, MAP_KEYS) is not None:
+        return load_of_document(arrays, file)
+    key = key or (next(iter(arrays)) if len(arrays) == 1 else None)
+    if key is None:
+        message = f"has {len(arrays)} arrays ({', '.join(list(arrays)[:6])}), none of them logical_count"
+        raise InstanceError.single(file, "", message, "name the load array logical_count")
+    return RawLoad(arrays[key], key, "NumPy archive")
 
 
-def _read_npz(path: Path) -> tuple[NDArray[Any], str]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.files)
-            key = next((key for key in KEYS if key in names), names[0] if len(names) == 1 else None)
-            if key == "data":
-                raise InstanceError.single(
-                    str(path), key, "is a routing file, not loads", "give token counts an expert"
-                )
-            if key is None:
-                message = f"has {len(names)} arrays ({', '.join(names[:6])}), none of them logical_count"
-                raise InstanceError.single(str(path), "", message, "name the load array logical_count")
-            return archive[key], key
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InstanceError.single(str(path), "", f"is not an archive of arrays: {error}", "use numpy.savez") from error
+def _of_text(text: str, file: str) -> RawLoad:
+    holds = balance_logs.what_it_holds(text)
+    if holds is not None:
+        raise InstanceError.single(file, "", holds, "record counts: vLLM PR 41141, or another engine's recorder")
+    if omni_infer.is_activation_log(text):
+        return omni_infer.read_activation_log(text, file)
+    if content.looks_like_json(text):
+        return load_of_document(content.parse_json(text, file), file)
+    if _ENGINE_LINES.search(text):
+        raise InstanceError.single(file, "", f"{A_MAP} (TensorRT-LLM)", MAP_REMEDY)
+    if omni_infer.is_pattern_text(text):
+        return RawLoad(omni_infer.read_pattern_text(text, file), "pattern", "omni-infer pattern")
+    words = text.split()
+    if not any(csv_loads.is_number(cell) for cell in re.split(r"[,;\s]+", text)):
+        message = f"is not a load file: it begins with {' '.join(words[:6])[:60]!r}"
+        raise InstanceError.single(file, "", message, f"give one of {KINDS}")
+    return csv_loads.read_delimited(text, file)
 
 
-def _read_csv(path: Path) -> tuple[NDArray[Any], str]:
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.reader(stream) if any(cell.strip() for cell in row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InstanceError.single(str(path), "", f"is not CSV: {error}", "give comma-separated text") from error
-    if not rows:
-        raise InstanceError.single(str(path), "", "is empty", "give one row a layer")
-    header = [cell.strip().casefold() for cell in rows[0]]
-    if {"layer", "expert"} <= set(header):
-        return _long_form(rows, header, str(path)), "count"
-    start = 0 if _is_number(rows[0][0]) and _is_number(rows[0][-1]) else 1
-    problems: list[Problem] = []
-    table = [
-        [_cell(cell, str(path), f"row {number}, column {column}", problems) for column, cell in enumerate(row, 1)]
-        for number, row in enumerate(rows[start:], start + 1)
-    ]
-    _raise_if_any(problems, str(path), "rows")
-    return _from_lists(table, str(path), "rows"), "rows"
-
-
-def _long_form(rows: list[list[str]], header: list[str], file: str) -> NDArray[np.float64]:
-    """Build the table from rows of layer, expert and a count; repeated pairs (steps) are summed."""
-    amount = next((name for name in ("count", "tokens", "load") if name in header), None)
-    if amount is None:
-        raise InstanceError.single(file, "count", "no such column", "add a column count beside layer and expert")
-    columns = [header.index(name) for name in ("layer", "expert", amount)]
-    problems: list[Problem] = []
-    entries = []
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(header):
-            problems.append(Problem(file, f"row {number}", f"has {len(row)} cells, the header {len(header)}"))
-            continue
-        entry = [_cell(row[column], file, f"row {number}, {header[column]}", problems) for column in columns]
-        if any(
-            not np.isfinite(index) or index < 0 or index != int(index) or index > MOST_EXPERTS for index in entry[:2]
-        ):
-            problems.append(
-                Problem(file, f"row {number}", f"layer and expert must be whole numbers from 0 to {MOST_EXPERTS}")
-            )
-        entries.append(entry)
-    _raise_if_any(problems, file, amount)
-    if not entries:
-        raise InstanceError.single(file, amount, "has no rows", "give one row for each layer and expert")
-    layer, expert = (np.array([entry[index] for entry in entries], dtype=int) for index in (0, 1))
-    table = np.zeros((layer.max() + 1, expert.max() + 1))
-    np.add.at(table, (layer, expert), [entry[2] for entry in entries])
-    return table
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _cell(cell: str, file: str, place: str, problems: list[Problem]) -> float:
-    if _is_number(cell):
-        return float(cell)
-    problems.append(Problem(file, place, f"{cell[:40]!r} is not a number", "give a token count"))
-    return 0.0
-
-
-def _checked(table: NDArray[Any], file: str, key: str) -> NDArray[np.float64]:
-    """Check type, shape and values; sum steps."""
-    if table.dtype.kind not in "iuf":
-        raise InstanceError.single(file, key, f"holds {table.dtype}, not numbers", "give token counts")
-    if table.ndim not in (2, 3) or 0 in table.shape:
-        message = (
-            f"has shape {list(table.shape)}, expected [layer, expert] or [step, layer, expert], none of them empty"
-        )
-        raise InstanceError.single(file, key, message, "give one row of token counts a layer")
-    if max(table.shape[-2:]) > MOST_EXPERTS:
-        message = f"has {table.shape[-2]} layers of {table.shape[-1]} experts, more than {MOST_EXPERTS}"
-        raise InstanceError.single(file, key, message, "give one row of token counts a layer")
-    bad = np.argwhere(~(np.isfinite(table) & (table >= 0) & (table <= LARGEST_COUNT)))
-    problems = [
-        Problem(
-            file, f"{key}{''.join(f'[{index}]' for index in place)}", f"is {table[tuple(place)]}", "give a count >= 0"
-        )
-        for place in bad
-    ]
-    _raise_if_any(problems, file, key)
-    if table.ndim == 3 and table.max() == 1 and file.endswith((".npy", ".npz")):
-        message = "holds only 0 and 1: a placement pattern [device, layer, expert], not token counts"
-        raise InstanceError.single(file, key, message, "give token counts")
-    load = np.asarray(table, dtype=float)
-    load = load.sum(axis=0) if load.ndim == 3 else load
-    if not load.any():
-        raise InstanceError.single(file, key, "is zero everywhere", "record with traffic running")
-    _refuse_unreduced(load, file, key)
-    return load
-
-
-def _refuse_unreduced(load: NDArray[np.float64], file: str, key: str) -> None:
-    """Refuse the dump of one rank: only one run of neighbouring experts was ever seen (sglang issue 5524)."""
-    seen = np.flatnonzero(load.any(axis=0))
-    first, last, experts = int(seen[0]), int(seen[-1]), load.shape[1]
-    width = last - first + 1
-    if experts >= UNREDUCED_EXPERTS and 2 <= width <= experts // 2 and len(seen) == width:
-        message = f"only experts {first}-{last} of {experts} were seen: the counts of one rank, not of the model"
-        raise InstanceError.single(file, key, message, "sum the files of all ranks; the others are missing")
-
-
-def _raise_if_any(problems: list[Problem], file: str, key: str) -> None:
-    if len(problems) > REPORTED:
-        problems[REPORTED:] = [Problem(file, key, f"and {len(problems) - REPORTED} more of these")]
-    if problems:
-        raise InstanceError(problems)
+def _of_folder(folder: Path) -> RawLoad:
+    """Read a folder: TensorRT-LLM statistics, omni-infer count files, or SGLang records, one file a rank."""
+    if trtllm_statistics.is_statistics_folder(folder):
+        return trtllm_statistics.read_statistics(folder)
+    if omni_infer.is_rank_folder(folder):
+        return omni_infer.read_rank_folder(folder)
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in (".pt", ".pth", ".json"))
+    if not files:
+        message = "holds no rank*.safetensors, activation_counts_*.txt or SGLang dumps"
+        raise InstanceError.single(str(folder), "", message, f"give a file or a folder: {KINDS}")
+    return sglang_records.sum_ranks([(str(path), _of_bytes(content.read_bytes(path), str(path))) for path in files])

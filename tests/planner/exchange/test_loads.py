@@ -59,7 +59,7 @@ def test_numpy_files(tmp_path: Path) -> None:
         ("a.json", {"logical_count": [1, 2]}, "has shape"),
         ("a.json", {"logical_count": 5}, "is not a list"),
         ("a.json", {"logical_count": [[0, 0]]}, "is zero everywhere"),
-        ("a.json", {"physical_to_logical_map": [[0]]}, "logical_count: missing"),
+        ("a.json", {"physical_to_logical_map": [[0]]}, "is a placement map, not a load"),
         ("a.json", "{", "is not JSON"),
         ("a.csv", "1,2\n3\n", "has 1 entries"),
         ("a.csv", "1,2\n3,y\n", "row 2, column 2: 'y' is not a number"),
