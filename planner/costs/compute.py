@@ -73,6 +73,18 @@ def attention_decode_s(
     return np.maximum(read, compute)
 
 
+def state_s(
+    sequences: Number,
+    *,
+    state_bytes: Number,
+    flop: Number,
+    flop_per_s: Number,
+    bytes_per_s: Number,
+) -> Number:
+    """Time [s] to move what one layer keeps of each sequence whatever its length, and to compute on it."""
+    return np.maximum(sequences * state_bytes / bytes_per_s, sequences * flop / flop_per_s)
+
+
 def attention_prefill_s(
     requests: Number, pairs: Number, *, flop_per_context_token: Number, flop_per_s: Number
 ) -> Number:

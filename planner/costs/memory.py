@@ -10,28 +10,50 @@ from planner.instance.quantities import PRECISION_BYTES
 
 if TYPE_CHECKING:
     from planner.costs.compute import Number
+    from planner.instance.attention import ContextLayers
     from planner.instance.model import MoeModel
 
 
-def kv_shards(model: MoeModel, tensor_parallel: Number) -> Number:
-    """GPUs over which tensor parallelism spreads the KV of one sequence: KV heads divide, an MLA latent does not."""
-    if model.attention.kind == "mla":
-        return np.ones_like(np.asarray(tensor_parallel, dtype=np.float64))
-    return np.asarray(np.minimum(np.asarray(tensor_parallel, dtype=np.float64), model.attention.kv_heads))
+def shards(ways: float, tensor_parallel: Number) -> Number:
+    """GPUs over which tensor parallelism spreads what at most ``ways`` can hold: KV heads, 1 for a latent."""
+    return np.asarray(np.minimum(np.asarray(tensor_parallel, dtype=np.float64), ways))
 
 
-def kv_bytes_per_layer_token(model: MoeModel) -> float:
-    """KV bytes that one layer keeps for one token [B]."""
-    return model.attention.kv_numbers_per_token() * PRECISION_BYTES[model.kv_format]
+def entries_kept(kind: ContextLayers, context_tokens: Number) -> Number:
+    """Cache entries that one layer of ``kind`` keeps for one sequence."""
+    seen = np.asarray(context_tokens, dtype=np.float64)
+    if kind.window_tokens is not None:
+        seen = np.minimum(seen, kind.window_tokens)
+    return np.asarray(seen / kind.tokens_per_entry)
 
 
-def kv_bytes_of_sequence(model: MoeModel, context_tokens: Number) -> Number:
-    """KV bytes STORED for one sequence, all layers [B]; sliding layers keep their window only."""
-    attention = model.attention
-    full = (model.layers - attention.sliding_layers) * np.asarray(context_tokens, dtype=np.float64)
-    window = attention.sliding_window_tokens or 0
-    sliding = attention.sliding_layers * np.minimum(context_tokens, window)
-    return np.asarray(kv_bytes_per_layer_token(model) * (full + sliding))
+def kv_bytes_of_sequence(model: MoeModel, context_tokens: Number, tensor_parallel: Number = 1.0) -> Number:
+    """KV bytes STORED for one sequence, all layers [B], on one GPU of ``tensor_parallel`` that share it.
+
+    Sliding layers keep their window only, linear ones a state whatever the length; heads and states are cut, a latent
+    and an index are not.
+    """
+    total = np.zeros(())
+    for kind in model.context_layers:
+        kept = entries_kept(kind, context_tokens)
+        each = kept * (kind.kv_bytes_per_entry / shards(kind.kv_shards, tensor_parallel) + kind.index_bytes_per_entry)
+        total = total + kind.layers * (each + kind.state_bytes / shards(kind.state_shards, tensor_parallel))
+    return np.asarray(total)
+
+
+def kv_bytes_read_of_sequence(model: MoeModel, context_tokens: Number, tensor_parallel: Number = 1.0) -> Number:
+    """KV and state bytes that one decode step MOVES for one sequence on one GPU, all layers [B].
+
+    Sparse attention reads its best entries and every index key; a state is read and written.
+    """
+    total = np.zeros(())
+    for kind in model.context_layers:
+        kept = entries_kept(kind, context_tokens)
+        read = kept if kind.entries_read is None else np.minimum(kept, kind.entries_read)
+        each = read * kind.kv_bytes_per_entry / shards(kind.kv_shards, tensor_parallel)
+        each = each + kept * kind.index_bytes_per_entry
+        total = total + kind.layers * (each + kind.state_bytes_moved / shards(kind.state_shards, tensor_parallel))
+    return np.asarray(total)
 
 
 def kv_bytes_per_gpu(
@@ -41,7 +63,7 @@ def kv_bytes_per_gpu(
 
     With P stages a GPU holds 1/P of the layers of P micro-batches: P cancels (seed claims dossier, C29).
     """
-    return sequences_per_rank * kv_bytes_of_sequence(model, context_tokens) / kv_shards(model, tensor_parallel)
+    return sequences_per_rank * kv_bytes_of_sequence(model, context_tokens, tensor_parallel)
 
 
 def weight_bytes_per_gpu(
@@ -88,15 +110,20 @@ class StageLayers(NamedTuple):
 def fullest_stage(model: MoeModel, pipeline_parallel: Number) -> StageLayers:
     """Layers of the stage with most experts: ceil(layers / P), of which as many as possible hold experts.
 
-    Dense layers come first in every model here, so a later stage holds experts only. One stage holds the whole model.
+    Where dense layers come first a later stage holds experts only; where they stand between the others every stage
+    has its share of them. One stage holds the whole model.
     """
     layers = np.ceil(model.layers / np.asarray(pipeline_parallel, dtype=np.float64))
     moe = np.minimum(layers, model.moe_layers)
+    if model.dense_layers_spread:
+        moe = np.ceil(layers * model.moe_layers / model.layers)
     return StageLayers(layers, moe, layers - moe)
 
 
 def first_stage(model: MoeModel, pipeline_parallel: Number) -> StageLayers:
     """Layers of the first stage: ceil(layers / P), the dense ones among them."""
+    if model.dense_layers_spread:
+        return fullest_stage(model, pipeline_parallel)
     layers = np.ceil(model.layers / np.asarray(pipeline_parallel, dtype=np.float64))
     dense = np.minimum(layers, model.dense_layers)
     return StageLayers(layers, layers - dense, dense)

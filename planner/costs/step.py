@@ -119,37 +119,56 @@ def prefill_terms(machine: Stepping, requests: Column, input_tokens: Number, new
 
 
 def _attention_kinds(work: Work) -> tuple[AttentionKind, ...]:
-    kinds = (work.full_attention, work.sliding_attention)
-    return tuple(kind for kind in kinds if kind.share.any())
+    return tuple(kind for kind in work.attention if kind.share.any())
 
 
 def _attention_decode(machine: Stepping, batch: Column, context_tokens: Number) -> Column:
-    """Time [s] of a mean layer's attention."""
+    """Time [s] of a mean layer's attention: the entries read, every index key, and the states."""
     work, efficiency = machine.work, machine.calibration.decode
+    flop_per_s = efficiency.attention_compute * work.bf16_flop_per_s
+    bytes_per_s = efficiency.kv_bandwidth * work.hbm_bytes_per_s
     total = np.zeros(len(work))
     for kind in _attention_kinds(work):
-        total += kind.share * compute.attention_decode_s(
+        kept = np.minimum(context_tokens, kind.window_tokens) / kind.tokens_per_entry
+        reads = (
+            (np.minimum(kept, kind.entries_read), kind.kv_bytes_per_entry, kind.flop_per_entry_decode),
+            (kept, kind.index_bytes_per_entry, kind.index_flop_per_entry),
+        )
+        for entries, bytes_per_entry, flop_per_entry in reads:
+            total += kind.share * compute.attention_decode_s(
+                batch,
+                entries,
+                kv_bytes_per_token=bytes_per_entry,
+                flop_per_context_token=flop_per_entry,
+                flop_per_s=flop_per_s,
+                bytes_per_s=bytes_per_s,
+            )
+        total += kind.share * compute.state_s(
             batch,
-            np.minimum(context_tokens, kind.window_tokens),
-            kv_bytes_per_token=kind.kv_bytes_per_token,
-            flop_per_context_token=kind.flop_per_pair_decode,
-            flop_per_s=efficiency.attention_compute * work.bf16_flop_per_s,
-            bytes_per_s=efficiency.kv_bandwidth * work.hbm_bytes_per_s,
+            state_bytes=kind.state_bytes_moved,
+            flop=kind.state_flop_per_token,
+            flop_per_s=flop_per_s,
+            bytes_per_s=bytes_per_s,
         )
     return total
 
 
 def _attention_prefill(machine: Stepping, requests: Column, input_tokens: Number, new_tokens: Number) -> Column:
-    """Time [s] of a mean layer's attention."""
+    """Time [s] of a mean layer's attention: query-key pairs, pairs of the index, and the states."""
     work = machine.work
+    rate = machine.calibration.prefill.attention_compute * work.bf16_flop_per_s
     total = np.zeros(len(work))
     for kind in _attention_kinds(work):
-        total += kind.share * compute.attention_prefill_s(
-            requests,
-            compute.causal_pairs(input_tokens, new_tokens, kind.window_tokens),
-            flop_per_context_token=kind.flop_per_pair_prefill,
-            flop_per_s=machine.calibration.prefill.attention_compute * work.bf16_flop_per_s,
+        pairs = compute.causal_pairs(input_tokens, new_tokens, kind.window_tokens) / kind.tokens_per_entry
+        parts = (
+            (np.minimum(pairs, new_tokens * kind.entries_read), kind.flop_per_entry_prefill),
+            (pairs, kind.index_flop_per_entry),
+            (new_tokens, kind.state_flop_per_token),
         )
+        for count, flop in parts:
+            total += kind.share * compute.attention_prefill_s(
+                requests, count, flop_per_context_token=flop, flop_per_s=rate
+            )
     return total
 
 
@@ -235,5 +254,5 @@ def _all_to_all(machine: Stepping, tokens_per_rank: Column) -> Column:
 
 def _layer_overhead(machine: Stepping) -> Column:
     overheads, work = machine.calibration.overheads, machine.work
-    per_layer = overheads.per_layer_s + overheads.per_mla_layer_s * work.is_mla
+    per_layer = overheads.per_layer_s + overheads.per_mla_layer_s * work.special_attention_share
     return np.asarray(work.stage_layers * per_layer + work.stage_moe_layers * overheads.per_moe_layer_s)

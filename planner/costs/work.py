@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.costs import memory
+from planner.instance.attention import ContextLayers
 from planner.instance.quantities import PRECISION_BYTES
 from planner.topology.crossing import distinct_remote_destinations
 from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
@@ -32,6 +33,9 @@ ACTIVATION_BYTES = 2.0
 NO_WINDOW = 1e18
 """Tokens that a layer without a sliding window sees: more than any context, finite so that 0 times it is 0."""
 
+ATTENTION_KINDS = 3
+"""Most kinds of layers, by what they keep of the context, that one model mixes."""
+
 
 @dataclass(frozen=True)
 class Gemm:
@@ -44,17 +48,23 @@ class Gemm:
 
 @dataclass(frozen=True)
 class AttentionKind:
-    """Layers of one kind of attention, columns [row].
+    """Layers that keep and read the context alike, columns [row]; see ``ContextLayers`` for each number.
 
-    ``share`` is their share of all layers (a stage mixes the kinds alike); ``window_tokens`` is ``NO_WINDOW`` where
-    they see everything; KV bytes per token and layer and FLOP per pair of tokens and layer are those of one GPU.
+    ``share`` is their share of all layers (a stage mixes the kinds alike); ``window_tokens`` and ``entries_read`` are
+    ``NO_WINDOW`` where there is no such limit; bytes and FLOP are those of one GPU.
     """
 
     share: Column
     window_tokens: Column
-    kv_bytes_per_token: Column
-    flop_per_pair_decode: Column
-    flop_per_pair_prefill: Column
+    tokens_per_entry: Column
+    entries_read: Column
+    kv_bytes_per_entry: Column
+    index_bytes_per_entry: Column
+    index_flop_per_entry: Column
+    flop_per_entry_decode: Column
+    flop_per_entry_prefill: Column
+    state_bytes_moved: Column
+    state_flop_per_token: Column
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,10 @@ class Work:
     data_parallel: Column
     expert_parallel: Column
     slots_per_gpu: Column
-    is_mla: Column
-    full_attention: AttentionKind
-    sliding_attention: AttentionKind
+    special_attention_share: Column
+    """Share of layers with a latent, sparse, compressed or linear attention."""
+    attention: tuple[AttentionKind, ...]
+    """``ATTENTION_KINDS`` of them, those that a model lacks with a share of 0."""
     projections: Gemm
     dense_ffn: Gemm
     routers: Gemm
@@ -102,7 +113,6 @@ def work_of(model: MoeModel, chip: Accelerator, layouts: Layouts) -> Work:
     domains = layouts.stage_domains.astype(np.float64)
     inside = np.minimum(layouts.stage_gpus, layouts.gpus_per_domain)
     columns = _Columns(len(layouts), chip)
-    sliding = model.attention.sliding_layers / model.layers
     moe = model.moe_layers > 0
     return Work(
         stage_layers=columns.of(stage.layers),
@@ -111,9 +121,8 @@ def work_of(model: MoeModel, chip: Accelerator, layouts: Layouts) -> Work:
         data_parallel=columns.of(layouts.data_parallel),
         expert_parallel=columns.of(layouts.expert_parallel),
         slots_per_gpu=columns.of(layouts.slots_per_gpu),
-        is_mla=columns.of(float(model.attention.kind == "mla")),
-        full_attention=_attention(model, columns, tensor, 1.0 - sliding, None),
-        sliding_attention=_attention(model, columns, tensor, sliding, model.attention.sliding_window_tokens),
+        special_attention_share=columns.of(model.special_attention_layers / model.layers),
+        attention=_attention_kinds(model, columns, tensor),
         projections=columns.gemm(stage.layers * model.attention_params / tensor, model.weights.attention),
         dense_ffn=columns.gemm(
             (stage.dense * model.dense_ffn_params + stage.moe * model.shared_params) / tensor, model.weights.dense_ffn
@@ -148,13 +157,17 @@ def _joined(kind: type[_Table], parts: Sequence[_Table], order: NDArray[np.intp]
     joined: dict[str, Any] = {}
     for field in fields(kind):
         values = [getattr(part, field.name) for part in parts]
-        first = values[0]
-        joined[field.name] = (
-            _joined(type(first), values, order)
-            if isinstance(first, Gemm | AttentionKind)
-            else np.concatenate(values)[order]
-        )
+        joined[field.name] = _joined_values(values, order)
     return kind(**joined)
+
+
+def _joined_values(values: list[Any], order: NDArray[np.intp]) -> Any:  # noqa: ANN401 - a column or a table of them
+    first = values[0]
+    if isinstance(first, tuple):
+        return tuple(_joined_values(list(entries), order) for entries in zip(*values, strict=True))
+    if isinstance(first, Gemm | AttentionKind):
+        return _joined(type(first), values, order)
+    return np.concatenate(values)[order]
 
 
 @dataclass(frozen=True)
@@ -172,16 +185,28 @@ class _Columns:
         return Gemm(self.of(params), self.of(width), self.of(peak))
 
 
-def _attention(
-    model: MoeModel, columns: _Columns, tensor: Column, share: float, window_tokens: float | None
-) -> AttentionKind:
-    kv_bytes = memory.kv_bytes_per_layer_token(model) / memory.kv_shards(model, tensor)
+def _attention_kinds(model: MoeModel, columns: _Columns, tensor: Column) -> tuple[AttentionKind, ...]:
+    kinds = [_attention(kind, kind.layers / model.layers, columns, tensor) for kind in model.context_layers]
+    none = _attention(ContextLayers(layers=0), 0.0, columns, tensor)
+    return (*kinds, *[none] * (ATTENTION_KINDS - len(kinds)))
+
+
+def _attention(kind: ContextLayers, share: float, columns: _Columns, tensor: Column) -> AttentionKind:
+    def limit(value: int | None) -> float:
+        return NO_WINDOW if value is None else float(value)
+
     return AttentionKind(
         share=columns.of(share),
-        window_tokens=columns.of(NO_WINDOW if window_tokens is None else window_tokens),
-        kv_bytes_per_token=columns.of(kv_bytes),
-        flop_per_pair_decode=columns.of(model.attention.flop_per_context_token() / tensor),
-        flop_per_pair_prefill=columns.of(model.attention.prefill_flop_per_context_token() / tensor),
+        window_tokens=columns.of(limit(kind.window_tokens)),
+        tokens_per_entry=columns.of(float(kind.tokens_per_entry)),
+        entries_read=columns.of(limit(kind.entries_read)),
+        kv_bytes_per_entry=columns.of(kind.kv_bytes_per_entry / memory.shards(kind.kv_shards, tensor)),
+        index_bytes_per_entry=columns.of(kind.index_bytes_per_entry),
+        index_flop_per_entry=columns.of(kind.index_flop_per_entry),
+        flop_per_entry_decode=columns.of(kind.flop_per_entry_decode / tensor),
+        flop_per_entry_prefill=columns.of(kind.flop_per_entry_prefill / tensor),
+        state_bytes_moved=columns.of(kind.state_bytes_moved / memory.shards(kind.state_shards, tensor)),
+        state_flop_per_token=columns.of(kind.state_flop_per_token / tensor),
     )
 
 

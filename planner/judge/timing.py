@@ -16,6 +16,7 @@ from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planner.instance.attention import ContextLayers
     from planner.instance.case import DemandClass
     from planner.instance.instance import Instance, Pool
     from planner.plan import Deployment
@@ -45,7 +46,10 @@ class Bench:
     @property
     def stage_moe_layers(self) -> int:
         """Layers with routed experts of the stage that has most of them."""
-        return min(self.stage_layers, self.instance.model.moe_layers)
+        model = self.instance.model
+        if model.dense_layers_spread:
+            return -(-self.stage_layers * model.moe_layers // model.layers)
+        return min(self.stage_layers, model.moe_layers)
 
     @property
     def stage_domains(self) -> int:
@@ -61,7 +65,8 @@ def stage_terms(bench: Bench, tokens: float, attention_s: float, sampled: float,
     layers, moe = bench.stage_layers, bench.stage_moe_layers
     overheads = bench.instance.calibration.overheads
     fixed = layers * overheads.per_layer_s + moe * overheads.per_moe_layer_s
-    fixed += layers * overheads.per_mla_layer_s if bench.instance.model.attention.kind == "mla" else 0.0
+    model = bench.instance.model
+    fixed += layers * overheads.per_mla_layer_s * model.special_attention_layers / model.layers
     per_step = overheads.per_step_s + (overheads.per_sequence_s * tokens if decode else 0.0)
     return {
         "attention": layers * attention_s,
@@ -85,19 +90,18 @@ def decode_terms(bench: Bench, context_tokens: float) -> dict[str, float]:
     batch = float(bench.deployment.decode_batch)
     model, chip = bench.instance.model, bench.pool.accelerator
     efficiency = bench.instance.calibration.decode
-    attention_s = 0.0
-    for window in _windows(bench):
-        attention_s += float(
-            compute.attention_decode_s(
-                batch,
-                compute.visible_context(context_tokens, window),
-                kv_bytes_per_token=memory.kv_bytes_per_layer_token(model)
-                / float(memory.kv_shards(model, bench.deployment.tensor_parallel)),
-                flop_per_context_token=model.attention.flop_per_context_token() / bench.deployment.tensor_parallel,
-                flop_per_s=efficiency.attention_compute * chip.peak_flop_per_s("bf16"),
-                bytes_per_s=efficiency.kv_bandwidth * chip.hbm_bytes_per_s,
-            )
+    attention_s = sum(
+        kind.layers
+        * _attention_decode_s(
+            kind,
+            batch,
+            context_tokens,
+            bench.deployment.tensor_parallel,
+            flop_per_s=efficiency.attention_compute * chip.peak_flop_per_s("bf16"),
+            bytes_per_s=efficiency.kv_bandwidth * chip.hbm_bytes_per_s,
         )
+        for kind in model.context_layers
+    )
     return stage_terms(bench, batch, _mean_layer(bench, attention_s), batch, decode=True)
 
 
@@ -105,13 +109,16 @@ def prefill_terms(bench: Bench, demand: DemandClass, requests: float) -> dict[st
     """Terms [s] of one prefill batch of one stage: ``requests`` prompts of one class on every attention rank."""
     model, chip = bench.instance.model, bench.pool.accelerator
     rate = bench.instance.calibration.prefill.attention_compute * chip.peak_flop_per_s("bf16")
-    per_pair = model.attention.prefill_flop_per_context_token() / bench.deployment.tensor_parallel
+    ways = bench.deployment.tensor_parallel
     attention_s = 0.0
-    for window in _windows(bench):
-        pairs = compute.causal_pairs(demand.input_tokens, demand.new_input_tokens, window)
-        attention_s += float(
-            compute.attention_prefill_s(requests, pairs, flop_per_context_token=per_pair, flop_per_s=rate)
-        )
+    for kind in model.context_layers:
+        pairs = float(compute.causal_pairs(demand.input_tokens, demand.new_input_tokens, kind.window_tokens))
+        pairs /= kind.tokens_per_entry
+        read = pairs if kind.entries_read is None else min(pairs, demand.new_input_tokens * kind.entries_read)
+        flop = read * kind.flop_per_entry_prefill / ways + pairs * kind.index_flop_per_entry
+        flop += demand.new_input_tokens * kind.state_flop_per_token / ways
+        each = compute.attention_prefill_s(requests, 1.0, flop_per_context_token=flop, flop_per_s=rate)
+        attention_s += kind.layers * float(each)
     tokens = requests * demand.new_input_tokens
     return stage_terms(bench, tokens, _mean_layer(bench, attention_s), requests, decode=False)
 
@@ -133,11 +140,36 @@ def hop_s(bench: Bench, tokens: float) -> float:
     )
 
 
-def _windows(bench: Bench) -> list[float | None]:
-    """Sliding window of each layer; None where a layer sees everything."""
-    attention, layers = bench.instance.model.attention, bench.instance.model.layers
-    sliding: list[float | None] = [attention.sliding_window_tokens] * attention.sliding_layers
-    return sliding + [None] * (layers - attention.sliding_layers)
+def _attention_decode_s(
+    kind: ContextLayers, batch: float, context_tokens: float, ways: int, *, flop_per_s: float, bytes_per_s: float
+) -> float:
+    """Seconds of one layer: the entries that are read, every index key, and the state."""
+    kept = float(memory.entries_kept(kind, context_tokens))
+    read = kept if kind.entries_read is None else min(kept, kind.entries_read)
+    entries = compute.attention_decode_s(
+        batch,
+        read,
+        kv_bytes_per_token=kind.kv_bytes_per_entry / min(ways, kind.kv_shards),
+        flop_per_context_token=kind.flop_per_entry_decode / ways,
+        flop_per_s=flop_per_s,
+        bytes_per_s=bytes_per_s,
+    )
+    index = compute.attention_decode_s(
+        batch,
+        kept,
+        kv_bytes_per_token=kind.index_bytes_per_entry,
+        flop_per_context_token=kind.index_flop_per_entry,
+        flop_per_s=flop_per_s,
+        bytes_per_s=bytes_per_s,
+    )
+    state = compute.state_s(
+        batch,
+        state_bytes=kind.state_bytes_moved / min(ways, kind.state_shards),
+        flop=kind.state_flop_per_token / ways,
+        flop_per_s=flop_per_s,
+        bytes_per_s=bytes_per_s,
+    )
+    return float(entries) + float(index) + float(state)
 
 
 def _mean_layer(bench: Bench, total_s: float) -> float:
