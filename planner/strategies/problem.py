@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from planner.errors import InstanceError, NoPlanFound, Problem
+
+if TYPE_CHECKING:
+    from planner.strategies.traffic_aim import TrafficAim
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -33,7 +36,10 @@ class PlacementRequest:
     gpus_per_node, nodes_per_rack
         Layout; the last node and the last rack may be partly filled. ``None``: one node, one rack.
     router_groups
-        Groups of the model's router (DeepSeek-V3: 8); only the hierarchical EPLB policy looks at them.
+        Groups of the model's router (DeepSeek-V3: 8); only EPLB's hierarchical policy and the matheuristic look at
+        them.
+    locality_tolerance
+        Load over the bound that the fullest GPU may have so that router groups live on fewer nodes (matheuristic).
     seed
         Seed of the search; the same seed gives the same map unless the time limit cuts the search short.
     time_limit_s
@@ -45,6 +51,8 @@ class PlacementRequest:
         else in their own rack, else to all copies evenly.
     gap
         A layer is good enough once 1 - balance / bound is at most this.
+    traffic
+        Recorded routing and what destinations cost, for strategies that look at it.
 
     Raises
     ------
@@ -60,11 +68,13 @@ class PlacementRequest:
     gpus_per_node: int | None = None
     nodes_per_rack: int | None = None
     router_groups: int = 1
+    locality_tolerance: float = 0.02
     seed: int = 0
     time_limit_s: float | None = None
     speed: FloatArray | None = None
     dispatch: Dispatch = "even"
     gap: float = DEFAULT_GAP
+    traffic: TrafficAim | None = None
 
     def __post_init__(self) -> None:
         problems = [*self._load_problems(), *self._layout_problems()]
@@ -92,6 +102,8 @@ class PlacementRequest:
             for name in ("gpus", "gpus_per_node", "nodes_per_rack", "router_groups")
             if (value := getattr(self, name)) is not None and value < 1
         ]
+        if not 0 <= self.locality_tolerance < 1:
+            problems.append(("locality_tolerance", f"is {self.locality_tolerance}, must be from 0 to below 1"))
         slots = np.asarray(self.slots_per_gpu)
         if slots.ndim > 1 or (slots.ndim == 1 and slots.shape != (self.gpus,)):
             problems.append(("slots_per_gpu", f"has shape {list(slots.shape)}, expected one number or [{self.gpus}]"))
