@@ -11,8 +11,10 @@ import typer
 from planner.cli.check import check
 from planner.cli.claims import claims
 from planner.cli.compare import compare
+from planner.cli.doctor import doctor
 from planner.cli.evaluate import evaluate
 from planner.cli.import_ import import_app
+from planner.cli.init import init
 from planner.cli.list_ import list_
 from planner.cli.place import place
 from planner.cli.report import report
@@ -44,6 +46,8 @@ app.command("claims")(claims)
 app.command("place")(place)
 app.command("report")(report)
 app.command("list")(list_)
+app.command("init")(init)
+app.command("doctor")(doctor)
 app.add_typer(import_app)
 
 
