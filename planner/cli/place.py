@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from planner.exchange.loads import Scenarios
     from planner.strategies.problem import PlacementRequest
     from planner.strategies.result import PlacementResult
 
-MAP_NAME = "physical_to_logical_map.json"
 WORST_SHOWN = 5
 MOST_GPUS = 100_000
 """Far beyond any group of expert-parallel ranks; a slip of the finger must not fill the memory."""
@@ -33,7 +33,7 @@ EXAMPLE = "Example: planner place --loads prefill.json --gpus 32 --redundant 32 
 
 
 def place(
-    loads: Annotated[list[Path], typer.Option(help="Load file (JSON, .npy, .npz, CSV); repeat it for scenarios.")],
+    loads: Annotated[list[Path], typer.Option(help="Load file or folder an engine recorded; repeat it for scenarios.")],
     gpus: Annotated[int, typer.Option(help="GPUs (expert-parallel ranks).")],
     slots_per_gpu: Annotated[int | None, typer.Option(help="Expert slots of a GPU in each layer.")] = None,
     redundant: Annotated[int | None, typer.Option(help="Extra experts a layer; default: the fewest that fit.")] = None,
@@ -66,9 +66,9 @@ def place(
         problems = _option_problems(gpus, slots_per_gpu, redundant, gap, time_limit, seed)
         if nodes_per_rack is not None and gpus_per_node is None:
             problems.append(Problem("command line", "--nodes-per-rack", "without --gpus-per-node", "give both"))
-        table, slots, speed = _inputs(problems, loads, gpus, slots_per_gpu, redundant, dead, gpu_speed)
+        scenarios, slots, speed = _inputs(problems, loads, gpus, slots_per_gpu, redundant, dead, gpu_speed)
         request = PlacementRequest(
-            load=table,
+            load=scenarios.table,
             gpus=gpus,
             slots_per_gpu=slots,
             gpus_per_node=gpus_per_node,
@@ -86,23 +86,24 @@ def place(
         )
         with LayerProgress(shown=not quiet) as line:
             result = run(request, strategy, effort, line.update)
-        _finish(request, result, out, output)
+        _finish(request, result, out, output, scenarios.warnings)
 
 
 place.__doc__ = f"{place.__doc__}\n\n{EXAMPLE}"
 
 
-def _finish(request: PlacementRequest, result: PlacementResult, out: Path | None, output: Output) -> None:
+def _finish(
+    request: PlacementRequest, result: PlacementResult, out: Path | None, output: Output, warnings: tuple[str, ...]
+) -> None:
     """Write the map, print the answer; an interrupted search has both, and then says so by its exit code."""
-    from planner.exchange import maps
+    from planner.exchange.placement_folder import write_placement
     from planner.strategies.summary import summary
 
-    path = None
-    if out is not None:
-        maps.write_map(out / MAP_NAME, result.physical_to_logical_map)
-        path = os.path.relpath(out / MAP_NAME)
+    path = None if out is None else os.path.relpath(write_placement(out, request, result))
+    for warning in warnings:
+        output.note(f"warning: {warning}")
     _warn(request, result, output.note)
-    report = summary(request, result, path)
+    report = summary(request, result, path) | {"warnings": list(warnings)}
     output.document(report, lambda: _text(request, report, result.strategy))
     if result.interrupted:
         raise KeyboardInterrupt
@@ -116,37 +117,37 @@ def _inputs(
     redundant: int | None,
     dead: str,
     gpu_speed: Path | None,
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64] | None]:
+) -> tuple[Scenarios, NDArray[np.int64], NDArray[np.float64] | None]:
     """Read the files and settle the slots of every GPU; raise all problems together, those found before among them."""
     import numpy as np
 
-    from planner.exchange.loads import read_scenarios
+    from planner.exchange.loads import read_scenario_files
     from planner.exchange.speeds import read_speeds
     from planner.strategies import redundancy
 
     out_of_service = _parse_dead(dead, gpus, problems)
-    table, speed = None, None
+    scenarios, speed = None, None
     try:
-        table = read_scenarios(loads)
+        scenarios = read_scenario_files(loads)
     except InstanceError as error:
         problems.extend(error.problems)
     try:
         speed = None if gpu_speed is None or not 1 <= gpus <= MOST_GPUS else read_speeds(gpu_speed, gpus)
     except InstanceError as error:
         problems.extend(error.problems)
-    if problems or table is None:
+    if problems or scenarios is None:
         raise InstanceError(problems)
     in_service = gpus - len(out_of_service)
+    experts = scenarios.table.shape[2]
     if slots_per_gpu is None:
-        experts = table.shape[2]
         extra = redundancy.lowest_redundant(experts, in_service) if redundant is None else redundant
         slots_per_gpu = redundancy.slots_per_gpu(experts, in_service, extra)
-    if slots_per_gpu > table.shape[2]:
-        message = f"{slots_per_gpu} slots a GPU for {table.shape[2]} experts: a second copy on a GPU carries nothing"
+    if slots_per_gpu > experts:
+        message = f"{slots_per_gpu} slots a GPU for {experts} experts: a second copy on a GPU carries nothing"
         raise InstanceError.single("command line", "slots", message, "give fewer slots, redundant experts or more GPUs")
     slots = np.full(gpus, slots_per_gpu, dtype=np.int64)
     slots[sorted(out_of_service)] = 0
-    return table, slots, speed
+    return scenarios, slots, speed
 
 
 def _option_problems(

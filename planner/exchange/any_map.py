@@ -15,13 +15,14 @@ from planner.exchange.expert_map import ExpertMap, all_rows, inspect, on_layers
 from planner.exchange.load_checks import is_pattern
 from planner.exchange.loads import LEGACY
 from planner.exchange.map_documents import map_of_document
+from planner.exchange.placement_folder import MAP_NAME, placement_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-IN_FOLDER = ("plan.json", "physical_to_logical_map.json")
+IN_FOLDER = ("plan.json", MAP_NAME)
 """Files of a run folder that hold a map, tried in this order."""
 
 _YAML = re.compile(r"^\s*[\w.\"'-]+\s*:", re.MULTILINE)
@@ -83,7 +84,9 @@ def _read(path: Path, file: str, model: str | None, gpus: int | None) -> ExpertM
         inside = next((path / name for name in IN_FOLDER if (path / name).is_file()), None)
         if inside is None:
             raise InstanceError.single(file, "", f"holds none of {', '.join(IN_FOLDER)}", "give a run folder or a map")
-        return _read(inside, str(inside), model, gpus)
+        found = _read(inside, str(inside), model, gpus)
+        ranks, dense = placement_facts(path) if inside.name == MAP_NAME else (found.gpus, None)
+        return replace(found, gpus=ranks, dense=dense)
     data = content.read_bytes(path)
     if data.startswith(content.NUMPY_MAGIC):
         return _of_array(numpy_files.read_array(data, file), file, "array")

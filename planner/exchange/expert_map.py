@@ -35,6 +35,8 @@ class ExpertMap:
         Decoder layer of each row, where the file says so (TensorRT-LLM), increasing.
     shared
         Whether the only row stands for every layer (vLLM).
+    dense
+        Rows that belong to dense layers, where the file says so (a placement's folder).
     warnings
         What the reader noticed.
     """
@@ -44,6 +46,7 @@ class ExpertMap:
     gpus: int | None = None
     layers: tuple[int, ...] | None = None
     shared: bool = False
+    dense: tuple[int, ...] | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -142,7 +142,9 @@ def _by_model(maps: Any, file: str, model: str | None, gpus: int | None) -> Expe
     found = map_of_document(entry, file, None, gpus)
     others = [str(other) for other in maps if other != name]
     note = (f"holds maps of several models: {name} is read, not {', '.join(others)}",) if others and not model else ()
-    return ExpertMap(found.rows, "maps by model", found.gpus, found.layers, found.shared, (*found.warnings, *note))
+    return ExpertMap(
+        found.rows, "maps by model", found.gpus, found.layers, found.shared, warnings=(*found.warnings, *note)
+    )
 
 
 def _ranks_of_experts(value: Any, file: str) -> ExpertMap:  # noqa: ANN401 - whatever the key holds

@@ -24,6 +24,7 @@ KEYS = {
     "moved_fraction",
     "seconds",
     "map_path",
+    "warnings",
 }
 
 
