@@ -3,6 +3,8 @@
 One row of :class:`ServingPoints` is one operating point: a model in its storage formats, an accelerator, an engine, the
 shape of the workers, the requests in flight and their lengths. Readers of measured files, the search and the command
 line all build these; ``predict(points, profile)`` answers with :class:`Predictions`.
+
+Equality is identity, so that what follows from a set of points can be kept beside it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ ENGINES = ("trtllm", "sglang", "vllm", "other")
 """Engines that a profile may tell apart; ``other`` is any engine without values of its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workers:
     """Equal workers of one pool, columns [point]. A worker has ``tensor * data * pipeline`` GPUs."""
 
@@ -73,7 +75,7 @@ class Workers:
         return cls(*(np.array(column) for column in columns))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ServingPoints:
     """Operating points, columns [point].
 
@@ -155,7 +157,7 @@ class ServingPoints:
         return replace(self, concurrency=np.asarray(concurrency, np.float64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """Answers of the cost model, columns [point]; a row the phase has no such figure for is NaN, never missing."""
 

@@ -1,0 +1,71 @@
+"""A form of the cost model: a formula with named parameters that have priors, so that any form is fitted alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from planner.costs.points import Predictions, ServingPoints
+
+    Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number with its prior: log-normal with median ``median`` and ``spread`` in the logarithm.
+
+    ``linear``: normal with standard deviation ``spread`` instead, for exponents that may be 0 or negative.
+    A spread of 0 fixes the value.
+    """
+
+    name: str
+    median: float
+    spread: float
+    linear: bool = False
+
+    def value(self, score: float) -> float:
+        """Value at a standard normal ``score``."""
+        if self.linear:
+            return self.median + self.spread * score
+        return float(self.median * np.exp(self.spread * score))
+
+    def score(self, value: float) -> float:
+        """Return the standard normal score of a value; 0 where the parameter is fixed."""
+        if self.spread == 0.0:
+            return 0.0
+        return (value - self.median) / self.spread if self.linear else float(np.log(value / self.median) / self.spread)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A named formula and its parameters."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    predict: Callable[[Values, ServingPoints], Predictions]
+
+    @property
+    def prior(self) -> dict[str, float]:
+        """The medians: what the form says before any fit."""
+        return {parameter.name: parameter.median for parameter in self.parameters}
+
+    @property
+    def free(self) -> tuple[Parameter, ...]:
+        """Parameters that a fit may move."""
+        return tuple(parameter for parameter in self.parameters if parameter.spread > 0.0)
+
+    def values(self, scores: NDArray[np.float64]) -> dict[str, float]:
+        """Values at standard normal scores of the free parameters."""
+        moved = {entry.name: entry.value(float(score)) for entry, score in zip(self.free, scores, strict=True)}
+        return {**self.prior, **moved}
+
+    def scores(self, values: Values) -> NDArray[np.float64]:
+        """Scores of the free parameters at ``values``."""
+        return np.array([entry.score(values[entry.name]) for entry in self.free], dtype=np.float64)
