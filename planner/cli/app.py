@@ -13,6 +13,7 @@ from planner.cli.claims import claims
 from planner.cli.compare import compare
 from planner.cli.doctor import doctor
 from planner.cli.evaluate import evaluate
+from planner.cli.export import export
 from planner.cli.import_ import import_app
 from planner.cli.init import init
 from planner.cli.list_ import list_
@@ -45,6 +46,7 @@ app.command("tokens")(tokens)
 app.command("claims")(claims)
 app.command("place")(place)
 app.command("report")(report)
+app.command("export")(export)
 app.command("list")(list_)
 app.command("init")(init)
 app.command("doctor")(doctor)

@@ -69,8 +69,13 @@ def _row_problems(row: list[object], width: int) -> list[str]:
 
 def write_map(path: Path, physical_to_logical_map: NDArray[np.int64]) -> None:
     """Write a map whole or not at all."""
+    write_text(path, map_text(physical_to_logical_map))
+
+
+def map_text(physical_to_logical_map: NDArray[np.int64]) -> str:
+    """JSON text of a map, one line a layer."""
     rows = ",\n".join(json.dumps(row) for row in physical_to_logical_map.tolist())
-    write_text(path, f'{{"{KEY}": [\n{rows}\n]}}\n')
+    return f'{{"{KEY}": [\n{rows}\n]}}\n'
 
 
 def map_problems(
