@@ -7,29 +7,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InstanceError
-from planner.exchange.hf_families import FAMILIES, Family, Shape
+from planner.exchange.hf_families import FAMILIES
 from planner.exchange.hf_quantization import Quantization, base_format, part_format, read_quantization
 from planner.exchange.hf_reader import ConfigReader, read_json
 from planner.instance.loading import validate
 from planner.instance.model import MoeModel
+from planner.instance.weights import with_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from planner.exchange.hf_shapes import Family, Shape
+
 _WHY_NOT = {
-    "layer_types": "layers of several kinds",
     "layers_block_type": "layers of several kinds",
     "hybrid_override_pattern": "layers of several kinds",
     "hybrid_layer_pattern": "layers with different attention shapes",
     "full_attention_interval": "linear-attention layers, which keep a fixed state instead of a cache",
+    "linear_attn_config": "linear-attention layers, which keep a fixed state instead of a cache",
     "attn_layer_period": "state-space layers between the attention layers",
     "index_topk": "sparse attention, which reads less cache than it stores and keeps an index beside it",
+    "sparse_attention_config": "sparse attention, which reads less cache than it stores and keeps an index beside it",
     "compress_ratios": "compressed attention, with another cache size in each layer",
     "interleave_moe_layer_step": "experts in some layers only",
     "moe_latent_size": "experts that work on a narrower hidden vector",
     "zero_expert_num": "experts that compute nothing",
     "num_kv_shared_layers": "layers that share one cache",
+    "block_configs": "blocks of different shapes",
     "d_model": "encoder-decoder or other key names",
 }
 
@@ -43,7 +47,9 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def import_config(path: Path, *, name: str | None = None, quantization: Path | None = None) -> Imported:
+def import_config(
+    path: Path, *, name: str | None = None, quantization: Path | None = None, weights: str | None = None
+) -> Imported:
     """Read a model from a Hugging Face ``config.json``.
 
     Parameters
@@ -54,6 +60,8 @@ def import_config(path: Path, *, name: str | None = None, quantization: Path | N
         Name of the model; by default made from the file's name.
     quantization
         An ``hf_quant_config.json``; it wins over the config's own ``quantization_config``.
+    weights
+        Store the model in this precision instead of the checkpoint's, by the conventions of ``with_weights``.
 
     Raises
     ------
@@ -74,7 +82,12 @@ def import_config(path: Path, *, name: str | None = None, quantization: Path | N
         config.notes.append("read from text_config: vision and other towers are not part of the model")
     name = name or name_from(path)
     facts = {"name": name, "title": name, "active_counts": family.active_counts, **shape, **formats}
-    return Imported(_with_counts(facts, path, quantization), model_type, tuple(config.notes))
+    model = _with_counts(facts, path, quantization)
+    if weights is not None:
+        stored = f"{weights}, asked for; the checkpoint's own formats: {model.sources['weights']}"
+        model = with_weights(model, weights)
+        model = model.model_copy(update={"sources": model.sources | {"weights": stored, "kv_format": stored}})
+    return Imported(model, model_type, tuple(config.notes))
 
 
 def name_from(path: Path) -> str:
@@ -126,11 +139,19 @@ def _family(config: ConfigReader) -> tuple[str, Family]:
 def _formats(config: ConfigReader, separate: ConfigReader | None, family: Family, shape: Shape) -> dict[str, Any]:
     quantization = read_quantization(config, separate)
     base = base_format(config)
-    modules = _modules(family, shape)
+    if config.get("expert_dtype") == "fp4" and not quantization.by_module:
+        # DeepSeek-V4 names the experts' format apart from its quantisation block: four bits, a scale for 32 weights.
+        quantization.by_module = {
+            name.rsplit(".experts.", maxsplit=1)[0] + ".experts": "mxfp4"
+            for name in _modules(family, shape)["routed_experts"]
+        }
     parts = {
-        part: part_format(config, _for_part(quantization, part), base, part, names) for part, names in modules.items()
+        part: part_format(config, _for_part(quantization, part), base, part, names)
+        for part, names in _modules(family, shape).items()
     }
-    return {"weights": parts | {"embeddings": base}, "kv_format": quantization.kv_format or "bf16"}
+    block = quantization.block_size if "fp8" in parts.values() else 0
+    weights = parts | {"embeddings": base} | ({"block_size": block} if block else {})
+    return {"weights": weights, "kv_format": quantization.kv_format or "bf16"}
 
 
 def _for_part(quantization: Quantization, part: str) -> Quantization:
@@ -143,23 +164,24 @@ def _for_part(quantization: Quantization, part: str) -> Quantization:
 def _modules(family: Family, shape: Shape) -> dict[str, list[str]]:
     """Full names of the modules of each part, one projection for each, as the checkpoints spell them."""
     layers, dense = range(shape["layers"]), shape["dense_layers"]
-    latent = shape["attention"]["kind"] == "mla"
-    names = (
+    usual = (
         ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
-        if latent
+        if shape["attention"]["kind"] == "mla"
         else ("q_proj", "k_proj", "v_proj", "o_proj")
     )
-
-    def feed_forward() -> Iterator[str]:
-        yield from (f"model.layers.{layer}.mlp.up_proj" for layer in layers[:dense])
-        if shape.get("shared_intermediate_size"):
-            one = "shared_experts" if latent else "shared_expert"
-            yield from (f"model.layers.{layer}.mlp.{one}.up_proj" for layer in layers[dense:])
-
+    attention = family.attention_modules or tuple(f"self_attn.{name}" for name in usual)
+    linear = shape.get("linear_attention") or {"layers": 0}
+    # Which layers are linear does not matter here: quantisers treat all layers of a kind alike.
+    full = max(0, shape["layers"] - linear["layers"])
+    mixers = [family.linear_modules if (layer + 1) * full // len(layers) == layer * full // len(layers) else attention
+              for layer in layers]  # fmt: skip
+    prefix = family.layer_prefix
+    shared = [f"{prefix}{layer}.{family.shared_module}" for layer in layers[dense:]]
     return {
-        "attention": [f"model.layers.{layer}.self_attn.{name}" for layer in layers for name in names],
-        "dense_ffn": list(feed_forward()),
-        "routed_experts": [f"model.layers.{layer}.{family.expert_module}" for layer in layers[dense:]],
+        "attention": [f"{prefix}{layer}.{name}" for layer, names in zip(layers, mixers, strict=True) for name in names],
+        "dense_ffn": [f"{prefix}{layer}.{family.dense_module}" for layer in layers[:dense]]
+        + (shared if shape.get("shared_intermediate_size") else []),
+        "routed_experts": [f"{prefix}{layer}.{family.expert_module}" for layer in layers[dense:]],
     }
 
 

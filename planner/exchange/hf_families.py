@@ -6,107 +6,62 @@ bias on the experts) is part of the family. Sources: instances/SOURCES.md, secti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from planner.exchange.hf_hybrid import HYBRID_FAMILIES
+from planner.exchange.hf_latent import LATENT_FAMILIES, dense_then_moe
+from planner.exchange.hf_shapes import (
+    Family,
+    Shape,
+    common,
+    grouped_query,
+    routed,
+    sliding,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from planner.exchange.hf_reader import ConfigReader
-    from planner.instance.model import ActiveCounts
 
-Shape = dict[str, Any]
-"""Keyword arguments of MoeModel that a family fills in."""
+__all__ = ["FAMILIES", "Family", "Shape"]
 
 
-@dataclass(frozen=True)
-class Family:
-    """How one ``model_type`` is read."""
-
-    architectures: tuple[str, ...]
-    read: Callable[[ConfigReader], Shape]
-    active_counts: ActiveCounts
-    expert_module: str = "mlp.experts.0.gate_proj"
-
-
-def _common(config: ConfigReader) -> Shape:
-    config.must_be("hidden_act", "silu", "swish")
-    config.must_be("mlp_bias", False)
-    config.must_be("is_encoder_decoder", False)
-    return {
-        "layers": config.integer("num_hidden_layers", role="number of layers", maximum=10_000),
-        "hidden_size": config.integer("hidden_size", role="hidden size"),
-        "vocab_size": config.integer("vocab_size", role="vocabulary size"),
-        "tied_embeddings": config.flag("tie_word_embeddings", default=False),
-    }
-
-
-def _grouped_query(config: ConfigReader, shape: Shape, *, heads_default_to_all: bool = False) -> Shape:
-    heads = config.integer("num_attention_heads", role="attention heads")
-    kv_heads = config.integer(
-        "num_key_value_heads", role="key-value heads", default=heads if heads_default_to_all else None
-    )
-    if config.get("head_dim") is None and not config.problems and shape["hidden_size"] % heads:
-        config.problem("head_dim", "is missing, and the heads do not divide hidden_size", "give head_dim")
-    head_dim = config.integer("head_dim", role="head width", default=max(1, shape["hidden_size"] // heads))
-    return {"kind": "gqa", "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "value_head_dim": head_dim}
-
-
-def _sliding(config: ConfigReader, layers: int, *, switch: str | None = None, all_slide: bool = False) -> Shape:
-    """Layers that see a window only: from ``layer_types``, or all of them where the family has no per-layer list."""
-    config.understood.add("sliding_window")
-    on = config.flag(switch, default=False) if switch else bool(config.get("sliding_window"))
-    kinds = config.get("layer_types")
-    if kinds is None and not on:
-        return {}
-    if kinds is None and switch:
-        count = max(0, layers - config.integer("max_window_layers", role="first layer that slides", minimum=0))
-    elif kinds is None:
-        if not all_slide:
-            config.problem("layer_types", "is missing: which layers see only the sliding window", "list every layer")
-        count = layers
-    elif not isinstance(kinds, list) or len(kinds) != layers:
-        config.problem("layer_types", "is not a list with one entry for each layer")
-        return {}
-    else:
-        for kind in sorted({str(kind) for kind in kinds} - {"full_attention", "sliding_attention"}):
-            config.problem("layer_types", f"has {kind!r} layers: hybrid models are not supported", "not supported")
-        count = kinds.count("sliding_attention")
-    if not count:
-        return {}
-    tokens = config.integer("sliding_window", role="tokens of the sliding window")
-    return {"sliding_window_tokens": tokens, "sliding_layers": count}
-
-
-def dense(config: ConfigReader, *, qkv_bias: bool = False, qk_norm: bool = False, switch: str | None = None) -> Shape:
+def dense(
+    config: ConfigReader,
+    *,
+    qkv_bias: bool = False,
+    output_bias: bool = True,
+    qk_norm: bool = False,
+    switch: str | None = None,
+) -> Shape:
     """Llama, Mistral, Qwen2 and Qwen3: one feed-forward block a layer, three matrices."""
-    shape = _common(config)
+    shape = common(config)
     # LlamaConfig fills an absent num_key_value_heads with the number of heads (plain multi-head attention).
-    attention = _grouped_query(config, shape, heads_default_to_all=True)
-    attention |= _sliding(config, shape["layers"], switch=switch, all_slide=True)
+    attention = grouped_query(config, shape, heads_default_to_all=True)
+    attention |= sliding(config, shape["layers"], switch=switch, all_slide=True)
     bias = config.flag("attention_bias", default=False)
-    attention |= {"bias": bias or qkv_bias, "output_bias": bias, "qk_norm": qk_norm}
+    attention |= {"bias": bias or qkv_bias, "output_bias": bias and output_bias, "qk_norm": qk_norm}
+    config.understood.add("num_nextn_predict_layers")
     width = config.integer("intermediate_size", role="width of the feed-forward block")
     return shape | {"attention": attention, "dense_layers": shape["layers"], "dense_intermediate_size": width}
 
 
 def mixtral(config: ConfigReader) -> Shape:
     """Mixtral: every layer has routed experts, and ``intermediate_size`` is the width of one of them."""
-    shape = _common(config)
-    attention = _grouped_query(config, shape) | _sliding(config, shape["layers"], all_slide=True)
+    shape = common(config)
+    attention = grouped_query(config, shape) | sliding(config, shape["layers"], all_slide=True)
     return shape | {
         "attention": attention,
         "dense_layers": 0,
-        "routed_experts": config.integer("num_local_experts", role="routed experts"),
-        "experts_per_token": config.integer("num_experts_per_tok", role="experts per token"),
-        "expert_intermediate_size": config.integer("intermediate_size", role="width of one expert"),
+        **routed(config, "num_local_experts", width="intermediate_size"),
     }
 
 
 def gpt_oss(config: ConfigReader) -> Shape:
     """gpt-oss: a bias everywhere, one sink per head, sliding layers in between, ``intermediate_size`` of one expert."""
-    shape = _common(config)
-    attention = _grouped_query(config, shape) | _sliding(config, shape["layers"])
+    shape = common(config)
+    attention = grouped_query(config, shape) | sliding(config, shape["layers"])
     if config.get("layer_types") is None and config.get("sliding_window") is None:
         config.problem("layer_types", "is missing: which layers see only the sliding window", "list every layer")
     config.must_be("attention_bias", True)
@@ -123,10 +78,10 @@ def gpt_oss(config: ConfigReader) -> Shape:
 
 def qwen_moe(config: ConfigReader, *, third: bool) -> Shape:
     """Qwen3-MoE (head norms) and Qwen2-MoE (bias on queries, keys, values; one gated shared expert)."""
-    shape = _common(config)
+    shape = common(config)
     layers = shape["layers"]
-    attention = _grouped_query(config, shape)
-    attention |= _sliding(config, layers, switch="use_sliding_window")
+    attention = grouped_query(config, shape)
+    attention |= sliding(config, layers, switch="use_sliding_window")
     bias = config.flag("attention_bias" if third else "qkv_bias", default=not third)
     attention |= {"bias": bias, "output_bias": bias and third, "qk_norm": third}
     step = config.integer("decoder_sparse_step", role="every how many layers has experts", default=1)
@@ -150,73 +105,155 @@ def qwen_moe(config: ConfigReader, *, third: bool) -> Shape:
     }
 
 
-def _dense_then_moe(config: ConfigReader, layers: int, *, correction_bias: bool) -> Shape:
-    """DeepSeek's block layout: dense layers first, then routed and shared experts, group-limited routing."""
-    config.must_be("moe_layer_freq", 1)
-    first = config.integer("first_k_dense_replace", role="dense layers at the start", minimum=0)
-    width = config.integer("moe_intermediate_size", role="width of one expert")
-    shared = config.integer("n_shared_experts", role="shared experts", default=0, minimum=0)
-    if first > layers:
-        config.problem("first_k_dense_replace", f"is {first}, more than the {layers} layers")
-    config.must_be("topk_method", *(("noaux_tc",) if correction_bias else ("greedy", "group_limited_greedy")))
-    config.understood.add("intermediate_size")
-    dense_width = config.integer("intermediate_size", role="width of a dense layer") if first else 0
-    return {
-        "dense_layers": min(first, layers),
-        "dense_intermediate_size": dense_width,
-        "routed_experts": config.integer("n_routed_experts", role="routed experts"),
-        "experts_per_token": config.integer("num_experts_per_tok", role="experts per token"),
-        "expert_intermediate_size": width,
-        "shared_intermediate_size": shared * width,
-        "router_groups": config.integer("n_group", role="expert groups", default=1),
-        "router_groups_per_token": config.integer("topk_group", role="groups per token", default=1),
-        "router_bias": correction_bias,
-    }
-
-
-def latent_moe(config: ConfigReader, *, correction_bias: bool) -> Shape:
-    """DeepSeek-V2, V3, R1 and Kimi-K2: latent attention, dense layers first, shared experts."""
-    shape = _common(config)
+def olmoe(config: ConfigReader) -> Shape:
+    """OLMoE: Mixtral's layout under Qwen's keys; queries and keys are normalised over all heads at once."""
+    shape = common(config)
     config.must_be("attention_bias", False)
-    config.understood.update(("head_dim", "num_key_value_heads"))
-    nope = config.integer("qk_nope_head_dim", role="head width without rotation")
-    rope = config.integer("qk_rope_head_dim", role="rotary head width")
-    config.must_be("qk_head_dim", nope + rope)
-    if "q_lora_rank" not in config.data:
-        config.problem("q_lora_rank", "is missing: width of the compressed queries", "give it, or null for none")
-    heads = config.integer("num_attention_heads", role="attention heads")
-    attention = {
-        "kind": "mla",
-        "heads": heads,
-        "kv_heads": heads,
-        "head_dim": nope + rope,
-        "value_head_dim": config.integer("v_head_dim", role="head width of the values"),
-        "query_lora_rank": config.integer("q_lora_rank", role="width of the compressed queries", default=0, minimum=0),
-        "kv_lora_rank": config.integer("kv_lora_rank", role="width of the latent"),
-        "rope_head_dim": rope,
+    config.must_be("clip_qkv", None)
+    attention = grouped_query(config, shape, heads_default_to_all=True) | {"qk_norm": True, "qk_norm_width": "layer"}
+    experts = routed(config, "num_experts", width="intermediate_size")
+    return shape | {"attention": attention, "dense_layers": 0, **experts}
+
+
+def minimax(config: ConfigReader) -> Shape:
+    """MiniMax-M2: full attention everywhere, queries and keys normalised over all heads, no shared expert."""
+    shape = common(config)
+    config.must_be("qk_norm_type", "per_layer")
+    config.understood.add("rotary_dim")
+    config.must_be("shared_intermediate_size", 0)
+    config.must_be("sliding_window", None)
+    kinds = config.get("attn_type_list")
+    if kinds is not None and (not isinstance(kinds, list) or any(kind != 1 for kind in kinds)):
+        config.problem("attn_type_list", "names layers that are not full attention", "not supported")
+    norm = config.flag("use_qk_norm", default=True)
+    modules = config.integer("num_mtp_modules", role="prediction modules", default=0, minimum=0)
+    layers = config.integer("mtp_transformer_layers", role="layers of a prediction module", default=1, minimum=0)
+    return shape | {
+        "attention": grouped_query(config, shape) | {"qk_norm": norm, "qk_norm_width": "layer"},
+        "dense_layers": 0,
+        **routed(config, "num_local_experts", width="intermediate_size"),
+        "router_bias": config.flag("use_routing_bias", default=True),
+        "mtp_layers": modules * layers if config.flag("use_mtp", default=True) else 0,
     }
-    return shape | {"attention": attention} | _dense_then_moe(config, shape["layers"], correction_bias=correction_bias)
+
+
+def glm4_moe(config: ConfigReader) -> Shape:
+    """GLM-4.5 and 4.6: grouped queries with a bias, DeepSeek's layout of dense, routed and shared blocks."""
+    shape = common(config)
+    attention = grouped_query(config, shape)
+    attention |= {
+        "bias": config.flag("attention_bias", default=True),
+        "qk_norm": config.flag("use_qk_norm", default=False),
+    }
+    return shape | {"attention": attention} | dense_then_moe(config, shape["layers"], correction_bias=True)
+
+
+def llama4(config: ConfigReader) -> Shape:
+    """Llama 4: experts in every layer or every second one; three layers of four see one chunk only.
+
+    A token at a random place of its chunk sees half of it on average; the chunk stands as the window.
+    """
+    shape = common(config)
+    layers = shape["layers"]
+    config.must_be("attention_bias", False)
+    step = config.integer("interleave_moe_layer_step", role="every how many layers has experts", default=1)
+    config.understood.update(("moe_layers", "no_rope_layer_interval", "no_rope_layers"))
+    chunk = config.integer("attention_chunk_size", role="tokens of a chunk", default=0, minimum=0)
+    interval = config.integer("no_rope_layer_interval", role="every how many layers sees everything", default=4)
+    attention = grouped_query(config, shape)
+    config.understood.add("use_qk_norm")
+    if chunk:
+        attention |= {"sliding_window_tokens": chunk, "sliding_layers": layers - layers // interval}
+    experts = routed(config, "num_local_experts", width="intermediate_size")
+    dense = layers - layers // step
+    wide = config.integer("intermediate_size_mlp", role="width of a dense layer")
+    return shape | {
+        "attention": attention,
+        "dense_layers": dense,
+        "dense_layers_spread": dense > 0,
+        "dense_intermediate_size": wide if dense else 0,
+        "shared_intermediate_size": experts["expert_intermediate_size"],
+        **experts,
+    }
+
+
+def ernie(config: ConfigReader) -> Shape:
+    """ERNIE 4.5: a dense layer first, then routed and shared experts."""
+    shape = common(config, tied=True)
+    layers = shape["layers"]
+    config.must_be("use_bias", False)
+    config.must_be("moe_layer_interval", 1)
+    config.understood.add("moe_norm_min")
+    start = config.integer("moe_layer_start_index", role="first layer with experts", minimum=0)
+    config.must_be("moe_layer_end_index", -1, layers - 1)
+    experts = routed(config, "moe_num_experts", per_token="moe_k", width="moe_intermediate_size")
+    shared = config.integer("moe_num_shared_experts", role="shared experts", default=0, minimum=0)
+    return shape | {
+        "attention": grouped_query(config, shape),
+        "dense_layers": min(start, layers),
+        "dense_intermediate_size": config.integer("intermediate_size", role="width of a dense layer"),
+        "shared_intermediate_size": shared * experts["expert_intermediate_size"],
+        "router_bias": True,
+        **experts,
+    }
+
+
+def dbrx(config: ConfigReader) -> Shape:
+    """DBRX: its own names, in nested blocks."""
+    attention, experts = config.nested("attn_config"), config.nested("ffn_config")
+    config.understood.update(("max_seq_len", "clip_qkv", "moe_jitter_eps"))
+    heads = config.integer("n_heads", role="attention heads")
+    hidden = config.integer("d_model", role="hidden size")
+    width = max(1, hidden // heads)
+    shape = {
+        "layers": config.integer("n_layers", role="number of layers", maximum=10_000),
+        "hidden_size": hidden,
+        "vocab_size": config.integer("vocab_size", role="vocabulary size"),
+        "tied_embeddings": config.flag("tie_word_embeddings", default=False),
+        "dense_layers": 0,
+        "attention": {
+            "kind": "gqa",
+            "heads": heads,
+            "kv_heads": attention.integer("kv_n_heads", role="key-value heads"),
+            "head_dim": width,
+            "value_head_dim": width,
+        },
+        "routed_experts": experts.integer("moe_num_experts", role="routed experts"),
+        "experts_per_token": experts.integer("moe_top_k", role="experts per token"),
+        "expert_intermediate_size": experts.integer("ffn_hidden_size", role="width of one expert"),
+    }
+    config.problems += attention.problems + experts.problems
+    return shape
+
+
+def _family(
+    architecture: str, read: Callable[[ConfigReader], Shape], counts: str = "all", experts: str | None = None
+) -> Family:
+    fields = {} if experts is None else {"expert_module": experts}
+    return Family((architecture,), read, counts, shared_module="mlp.shared_expert.up_proj", **fields)  # type: ignore[arg-type]
 
 
 FAMILIES: dict[str, Family] = {
-    "llama": Family(("LlamaForCausalLM",), dense, "all"),
-    "mistral": Family(("MistralForCausalLM",), dense, "all"),
-    "qwen2": Family(("Qwen2ForCausalLM",), lambda c: dense(c, qkv_bias=True, switch="use_sliding_window"), "all"),
-    "qwen3": Family(("Qwen3ForCausalLM",), lambda c: dense(c, qk_norm=True, switch="use_sliding_window"), "all"),
-    "mixtral": Family(("MixtralForCausalLM",), mixtral, "all", "block_sparse_moe.experts.0.w1"),
-    "qwen2_moe": Family(("Qwen2MoeForCausalLM",), lambda c: qwen_moe(c, third=False), "all"),
-    "qwen3_moe": Family(("Qwen3MoeForCausalLM",), lambda c: qwen_moe(c, third=True), "all"),
-    "gpt_oss": Family(("GptOssForCausalLM",), gpt_oss, "no_input_embedding", "mlp.experts"),
-    "deepseek_v2": Family(
-        ("DeepseekV2ForCausalLM",), lambda c: latent_moe(c, correction_bias=False), "no_input_embedding"
+    "llama": _family("LlamaForCausalLM", dense),
+    "mistral": _family("MistralForCausalLM", dense),
+    "mimo": _family(
+        "MiMoForCausalLM", lambda c: dense(c, qkv_bias=True, output_bias=False, switch="use_sliding_window")
     ),
-    "deepseek_v3": Family(
-        ("DeepseekV3ForCausalLM",), lambda c: latent_moe(c, correction_bias=True), "no_input_embedding"
-    ),
-    "kimi_k2": Family(
-        ("DeepseekV3ForCausalLM", "KimiK2ForCausalLM"),
-        lambda c: latent_moe(c, correction_bias=True),
-        "no_input_embedding",
-    ),
+    "qwen2": _family("Qwen2ForCausalLM", lambda c: dense(c, qkv_bias=True, switch="use_sliding_window")),
+    "qwen3": _family("Qwen3ForCausalLM", lambda c: dense(c, qk_norm=True, switch="use_sliding_window")),
+    "qwen3_vl_text": _family("Qwen3VLForCausalLM", lambda c: dense(c, qk_norm=True)),
+    "mixtral": _family("MixtralForCausalLM", mixtral, experts="block_sparse_moe.experts.0.w1"),
+    "qwen2_moe": _family("Qwen2MoeForCausalLM", lambda c: qwen_moe(c, third=False)),
+    "qwen3_moe": _family("Qwen3MoeForCausalLM", lambda c: qwen_moe(c, third=True)),
+    "qwen3_vl_moe_text": _family("Qwen3VLMoeForCausalLM", lambda c: qwen_moe(c, third=True)),
+    "gpt_oss": _family("GptOssForCausalLM", gpt_oss, "no_input_embedding", "mlp.experts"),
+    "olmoe": _family("OlmoeForCausalLM", olmoe),
+    "minimax_m2": _family("MiniMaxM2ForCausalLM", minimax, "no_embeddings", "block_sparse_moe.experts.0.w1"),
+    "glm4_moe": Family(("Glm4MoeForCausalLM",), glm4_moe, "no_embeddings"),
+    "llama4_text": _family("Llama4ForCausalLM", llama4, experts="feed_forward.experts.0.gate_proj"),
+    "ernie4_5_moe": Family(("Ernie4_5_MoeForCausalLM",), ernie, "all"),
+    "dbrx": _family("DbrxForCausalLM", dbrx, experts="ffn.experts.mlp"),
+    **LATENT_FAMILIES,
+    **HYBRID_FAMILIES,
 }
 """``model_type`` -> how it is read and which embeddings its cards count as active."""

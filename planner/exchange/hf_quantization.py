@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import fnmatch
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from planner.instance.quantities import PRECISION_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +21,8 @@ _ALGORITHMS = {
     "FP8_PB_WO": "fp8",
     "NVFP4": "nvfp4",
     "NVFP4_AWQ": "nvfp4",
+    "W4A16_NVFP4": "nvfp4",
+    "MXFP8": "fp8",
     "W4A8_AWQ": "int4",
     "W4A16_AWQ": "int4",
     "W4A16": "int4",
@@ -44,6 +49,17 @@ class Quantization:
     weight_format: str | None = None
     kv_format: str | None = None
     excluded: list[str] = field(default_factory=list)
+    by_module: dict[str, str] = field(default_factory=dict)
+    block_size: int = 0
+
+    def format_of(self, module: str, base: str) -> str:
+        """Format of the module of this full name: its own, else the checkpoint's, else the base."""
+        parts = module.split(".")
+        for length in range(len(parts), 0, -1):
+            own = self.by_module.get(".".join(parts[:length]))
+            if own is not None:
+                return own
+        return base if self.weight_format is None or self.leaves_out(module) else self.weight_format
 
     def leaves_out(self, module: str) -> bool:
         """Whether the module of this full name keeps the base format."""
@@ -67,6 +83,7 @@ def read_quantization(config: ConfigReader, separate: ConfigReader | None) -> Qu
 
     Problems are kept on the reader of the file that has them.
     """
+    own = config.get("quantization_config")
     if separate is not None:
         block = separate.get("quantization")
         if not isinstance(block, dict):
@@ -74,25 +91,59 @@ def read_quantization(config: ConfigReader, separate: ConfigReader | None) -> Qu
                 "quantization", "is missing: the block that names quant_algo", "give an hf_quant_config.json"
             )
             return Quantization()
-        return _modelopt(separate, block, "quantization.")
-    block = config.get("quantization_config")
-    if block is None:
+        rest = "fp8" if isinstance(own, dict) and own.get("quant_method") == "fp8" else None
+        return _modelopt(separate, block, "quantization.", rest)
+    if own is None:
+        own = _mlx(config)
+    if own is None:
         return Quantization()
-    if not isinstance(block, dict):
+    if not isinstance(own, dict):
         config.problem("quantization_config", "is not an object")
         return Quantization()
-    if "quant_algo" in block:
-        return _modelopt(config, block, "quantization_config.")
-    return _by_method(config, block)
+    if "quant_algo" in own:
+        return _modelopt(config, own, "quantization_config.", "fp8" if own.get("quant_method") == "fp8" else None)
+    return _by_method(config, own)
 
 
-def _modelopt(config: ConfigReader, block: dict[str, Any], prefix: str) -> Quantization:
+def _mlx(config: ConfigReader) -> dict[str, Any] | None:
+    """Return what MLX writes under ``quantization`` as a block of the usual kind."""
+    block = config.get("quantization")
+    if not isinstance(block, dict):
+        return None
+    return {"quant_method": "gptq", "bits": block.get("bits"), "group_size": block.get("group_size")}
+
+
+def _modelopt(config: ConfigReader, block: dict[str, Any], prefix: str, rest: str | None) -> Quantization:
+    """Read the block of NVIDIA's quantiser; ``rest`` is the format of what a mixed checkpoint does not list."""
     algorithm = block.get("quant_algo")
     kv = block.get("kv_cache_quant_algo") or block.get("kv_cache_scheme")
-    if algorithm is not None and str(algorithm) not in _ALGORITHMS:
-        config.problem(f"{prefix}quant_algo", f"is {algorithm!r}: not understood", f"one of {', '.join(_ALGORITHMS)}")
-    excluded = block.get("exclude_modules") or block.get("ignore") or []
-    return Quantization(_ALGORITHMS.get(str(algorithm)), _kv_format(config, kv, prefix), _names(excluded))
+    excluded = _names(block.get("exclude_modules") or block.get("ignore") or [])
+    if algorithm == "MIXED_PRECISION":
+        listed = block.get("quantized_layers")
+        formats = {
+            _without_tower(str(name)): _algorithm(config, entry, f"{prefix}quantized_layers")
+            for name, entry in (listed.items() if isinstance(listed, dict) else ())
+        }
+        if not formats:
+            config.problem(f"{prefix}quant_algo", "is mixed, but quantized_layers lists no module", "list them")
+        by_module = {name: found for name, found in formats.items() if found is not None}
+        return Quantization(rest, _kv_format(config, kv, prefix), [], by_module)
+    found = _algorithm(config, block, prefix.rstrip(".")) if algorithm is not None else None
+    return Quantization(found, _kv_format(config, kv, prefix), excluded, block_size=_block_size(block))
+
+
+def _algorithm(config: ConfigReader, entry: object, key: str) -> str | None:
+    algorithm = entry.get("quant_algo") if isinstance(entry, dict) else None
+    if str(algorithm) not in _ALGORITHMS:
+        config.problem(f"{key}.quant_algo", f"is {algorithm!r}: not understood", f"one of {', '.join(_ALGORITHMS)}")
+    return _ALGORITHMS.get(str(algorithm))
+
+
+def _block_size(block: dict[str, Any]) -> int:
+    """Side of the square blocks that share a scale; 0 where the scale covers rows, groups or everything."""
+    sides = block.get("weight_block_size")
+    square = isinstance(sides, list) and len(sides) == 2 and sides[0] == sides[1] and isinstance(sides[0], int)
+    return sides[0] if square and isinstance(sides, list) and not isinstance(sides[0], bool) and sides[0] > 0 else 0
 
 
 def _kv_format(config: ConfigReader, scheme: object, prefix: str) -> str | None:
@@ -110,7 +161,7 @@ def _by_method(config: ConfigReader, block: dict[str, Any]) -> Quantization:
     method = block.get("quant_method")
     excluded = _names(block.get("modules_to_not_convert") or block.get("ignore") or [])
     if method in ("fp8", "fbgemm_fp8", "mxfp4"):
-        return Quantization("mxfp4" if method == "mxfp4" else "fp8", None, excluded)
+        return Quantization("mxfp4" if method == "mxfp4" else "fp8", None, excluded, block_size=_block_size(block))
     if method in ("awq", "gptq"):
         bits = block.get("bits", block.get("w_bit"))
         if bits not in (4, 8):
@@ -146,7 +197,14 @@ def _compressed_tensors(config: ConfigReader, block: dict[str, Any]) -> str | No
 
 def _names(value: object) -> list[str]:
     entries = value if isinstance(value, list) else [value] if isinstance(value, str) else []
-    return [str(entry) for entry in entries]
+    return [_without_tower(str(entry)) for entry in entries]
+
+
+def _without_tower(name: str) -> str:
+    """Name of a module of the language model as if it stood alone: multimodal files put the tower's name around it."""
+    if name.startswith("re:"):
+        return name
+    return name.replace("language_model.model.", "model.").replace("model.language_model.", "model.")
 
 
 def base_format(config: ConfigReader) -> str:
@@ -165,13 +223,16 @@ def part_format(config: ConfigReader, quantization: Quantization, base: str, par
     Routed experts are most of the bytes: there more than one module in twenty left out is a problem.
     """
     names = list(modules)
-    if quantization.weight_format is None or not names:
+    if not names:
         return base
-    left_out = sum(quantization.leaves_out(name) for name in names)
-    chosen = base if 2 * left_out >= len(names) else quantization.weight_format
-    if 0 < left_out < len(names):
-        where = f"{left_out} of {len(names)} {part} modules are left out of {quantization.weight_format}"
-        if part == "routed_experts" and 20 * left_out > len(names):
+    formats = collections.Counter(quantization.format_of(name, base) for name in names)
+    # Where two formats are equally many the wider counts: memory is not understated.
+    chosen = max(formats, key=lambda found: (formats[found], PRECISION_BYTES[found]))
+    others = len(names) - formats[chosen]
+    if others:
+        listed = " and ".join(sorted(found for found in formats if found != chosen))
+        where = f"{others} of {len(names)} {part} modules are {listed}"
+        if part == "routed_experts" and 20 * others > len(names):
             config.problem("quantization_config", f"{where}: mixed formats are not supported")
         config.notes.append(f"{where}; all of them are counted as {chosen}")
     return chosen

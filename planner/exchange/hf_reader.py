@@ -87,6 +87,13 @@ class ConfigReader:
             return default
         return default if value is None else bool(value)
 
+    def nested(self, key: str) -> ConfigReader:
+        """Return a reader of the block under ``key``; an empty one, with the problem kept, where it is none."""
+        block = self.get(key)
+        if not isinstance(block, dict):
+            self.problem(key, "is missing: the block that names this part", "give it")
+        return ConfigReader(block if isinstance(block, dict) else {}, self.file, f"{self.prefix}{key}.")
+
     def must_be(self, key: str, *allowed: object) -> None:
         """Refuse any value of ``key`` outside ``allowed``: another value is another shape. Absent is the default."""
         value = self.get(key)

@@ -18,7 +18,7 @@ def model_toml(model: MoeModel) -> str:
     """Write ``model`` as TOML; keys at their default are left out, and reading it back gives an equal model."""
     data = model.model_dump(exclude_defaults=True)
     tables = {key: value for key, value in data.items() if isinstance(value, dict)}
-    plain = {key: value for key, value in data.items() if not isinstance(value, dict)}
+    plain = {key: value for key, value in data.items() if not isinstance(value, dict) and value is not None}
     blocks = ["\n".join(_line(key, value) for key, value in plain.items())]
     blocks += [
         f"[{name}]\n" + "\n".join(_line(key, value) for key, value in table.items()) for name, table in tables.items()
@@ -32,7 +32,16 @@ def _line(key: str, value: Any) -> str:  # noqa: ANN401 - any plain TOML value
         return f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return f"{key} = {str(value).lower()}"
-    return f"{key} = {value!r}"
+    return f"{key} = {_value(value)}"
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - any plain TOML value
+    """Write one value; tables inside a table and lists of them are inline tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(_line(key, entry) for key, entry in value.items() if entry is not None) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(entry) for entry in value) + "]"
+    return _line("", value).removeprefix(" = ") if isinstance(value, str | bool) else repr(value)
 
 
 def write_whole(path: Path, text: str) -> None:
