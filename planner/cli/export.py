@@ -66,7 +66,7 @@ def _relative(path: Path) -> str:
 
 
 def _flags(documents: list[dict[str, Any]]) -> list[str]:
-    """Flags of the only deployment, one an entry; of several, one entry a deployment with its name before it."""
+    """List the flags of the only deployment; of several, one entry a deployment, behind its name."""
     if len(documents) == 1:
         return list(documents[0]["flags"])
     return [f"{document['name']}: {' '.join(document['flags'])}" for document in documents]

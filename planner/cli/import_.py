@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.cli.import_dumps import import_loads, import_map, import_routing
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ import_app = typer.Typer(name="import", no_args_is_help=True, help="Read other p
 @import_app.callback()
 def import_() -> None:
     """Read other people's files."""
+
+
+import_app.command("map")(import_map)
+import_app.command("loads")(import_loads)
+import_app.command("routing")(import_routing)
 
 
 @import_app.command("hf")

@@ -111,6 +111,12 @@ def tensors(path: Path) -> Iterator[tuple[int, int, NDArray[Any]]]:
         yield int(match[1]), int(match[2]), value
 
 
+def expert_count(folder: Path) -> int:
+    """Experts a layer, as ``meta_info.json`` says; 0 where it does not."""
+    experts = _meta(folder).get("num_experts")
+    return experts if isinstance(experts, int) else 0
+
+
 def _meta(folder: Path) -> dict[str, Any]:
     path = folder / META
     if not path.is_file():
