@@ -62,6 +62,34 @@ class MemoryLimits(Frozen):
     reserve_bytes: Bytes | Literal[0]
 
 
+class Band(Frozen):
+    """Factors on a prediction between which the nominal share of measured values lay, left out of the fit."""
+
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+
+
+class Bands(Frozen):
+    """Bands of the three answers, and the share of rows they are meant to hold."""
+
+    nominal: Share = 0.8
+    tpot: Band
+    ttft: Band
+    throughput: Band
+
+
+class SiteCorrection(Frozen):
+    """Factors from a site's own points; they hold for one model, accelerator and engine at one precision."""
+
+    model: str
+    hardware: str
+    engine: str
+    precision: str = ""
+    tpot_factor: float = Field(gt=0)
+    ttft_factor: float = Field(gt=0)
+    points: int = Field(ge=1)
+
+
 class Calibration(Frozen):
     """One profile. ``sources`` says where each group of values comes from."""
 
@@ -76,4 +104,6 @@ class Calibration(Frozen):
         description="Share of min(communication, rest) hidden when two micro-batches interleave."
     )
     highest_utilisation: Share = Field(description="Utilisation that a replica may not pass, whatever its limits.")
+    bands: Bands | None = Field(default=None, description="Absent: the answer is a point, and says so.")
+    site: tuple[SiteCorrection, ...] = ()
     sources: dict[str, str]

@@ -48,7 +48,7 @@ def parse_row(cells: dict[str, str], position: int, notes: Counter[str]) -> Meas
     phase = _phase(cells)
     gpus = int(numbers["gpus"]) if numbers["gpus"] else None
     prefill, shape = _shapes(cells, numbers, phase, gpus, model)
-    text = " ".join(cells.get(key, "") for key in ("mode", "parallelism", "notes"))
+    text = " ".join(cells.get(key, "") for key in ("mode", "parallelism", "notes", "quality"))
     latency = {key: value for key, value in numbers.items() if key in ("ttft_ms", "tpot_ms")}
     total = shape.gpus + (prefill.gpus if phase == DISAGGREGATED else 0)
     row = MeasuredRow(
@@ -70,7 +70,7 @@ def parse_row(cells: dict[str, str], position: int, notes: Counter[str]) -> Meas
         cached_share=numbers["cached_share"] or 0.0,
         tokens_per_step=_tokens_per_step(numbers, text, phase),
         redundant_experts=int(numbers["redundant_experts"] or 0),
-        imbalance=1.0 if re.search("perfect|forced|simulated balance", text + cells.get("quality", ""), re.I) else NAN,
+        imbalance=1.0 if re.search("perfect|forced|simulated balance", text, re.I) else NAN,
         fixed_length=bool(ALL_AT_ONCE.search(cells.get("source", ""))),
         overlapped=bool(re.search(r"two micro-batches|(?<!no )\bTBO\b", text)),
         precision=cells.get("precision", ""),

@@ -82,6 +82,7 @@ def fit(form: Form, rows: Rows, start: Mapping[str, float] | None = None, evalua
     evaluations
         Most steps of the trust-region search.
     """
+    rows = rows.take(np.isin(rows.points.phase, form.fitted_phases))
     if not form.free or len(rows) == 0:
         return Fitted(dict(start or form.prior), 0)
     weight = group_weights(rows.groups)

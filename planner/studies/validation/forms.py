@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.costs.points import AGGREGATED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -50,6 +52,8 @@ class Form:
     name: str
     parameters: tuple[Parameter, ...]
     predict: Callable[[Values, ServingPoints], Predictions]
+    fitted_phases: tuple[int, ...] = (AGGREGATED,)
+    """Phases whose rows a fit uses; the others are predicted with what these taught."""
 
     @property
     def prior(self) -> dict[str, float]:

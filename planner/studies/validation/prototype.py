@@ -14,6 +14,7 @@ import numpy as np
 from planner.costs.points import AGGREGATED, DECODE, DISAGGREGATED, ENGINES, PREFILL, Predictions
 from planner.studies.validation.forms import Form, Parameter
 from planner.studies.validation.prototype_columns import model_columns, pool_columns
+from planner.studies.validation.saturation import saturated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -277,4 +278,4 @@ def _disaggregated_first_token_s(case: _Case, batch: Column, prompt_s: Column, t
     return np.asarray(np.maximum(concurrency / rate - decoding_s, _first_token_constant_s(case) + prompt_s))
 
 
-PROTOTYPE = Form("prototype", PARAMETERS, predict)
+PROTOTYPE = Form("prototype", PARAMETERS, saturated(predict))
