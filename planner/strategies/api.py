@@ -9,6 +9,7 @@ import numpy as np
 
 from planner.errors import FormulationError, InstanceError
 from planner.strategies import STRATEGIES, proof, redundancy
+from planner.strategies.drop_in import rebalance_experts as rebalance_experts
 from planner.strategies.local_search import LocalSearch
 from planner.strategies.problem import PlacementRequest
 from planner.strategies.proof import Effort
@@ -92,49 +93,3 @@ def run(
         return result
     repack = chosen.repacking(request) if isinstance(chosen, LocalSearch) else None
     return proof.prove(request, result, effort, repack, progress)
-
-
-def rebalance_experts(
-    weight: npt.ArrayLike, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Answer like EPLB's function of this name, with the local search.
-
-    Parameters
-    ----------
-    weight
-        Load, shape [layer, expert].
-    num_replicas
-        Slots of a layer in all; a multiple of ``num_gpus``.
-    num_groups, num_nodes
-        Accepted for the signature; groups are not tied to nodes, which costs balance and is not needed for dispatch.
-    num_gpus
-        Number of GPUs.
-
-    Returns
-    -------
-    phy2log, shape [layer, slot]
-        Expert of each slot, rank-major.
-    log2phy, shape [layer, expert, most copies]
-        Slots of each expert, padded with -1.
-    logcnt, shape [layer, expert]
-        Copies of each expert.
-
-    Raises
-    ------
-    InstanceError
-        If the slots do not spread evenly over the GPUs, or the arguments are not positive.
-    """
-    load = np.asarray(weight, dtype=float)
-    if min(num_replicas, num_groups, num_nodes, num_gpus) < 1:
-        raise InstanceError.single("rebalance_experts", "arguments", "must be at least 1")
-    if load.ndim != 2:
-        raise InstanceError.single("rebalance_experts", "weight", f"has {load.ndim} axes, expected [layer, expert]")
-    slots = redundancy.slots_per_gpu(load.shape[1], num_gpus, num_replicas - load.shape[1])
-    phy2log = place(load, num_gpus, slots).physical_to_logical_map
-    logcnt = np.stack([np.bincount(row, minlength=load.shape[1]) for row in phy2log])
-    log2phy = np.full((*load.shape, int(logcnt.max())), -1, dtype=np.int64)
-    for layer, row in enumerate(phy2log):
-        order = np.argsort(row, kind="stable")
-        first = np.cumsum(logcnt[layer]) - logcnt[layer]
-        log2phy[layer, row[order], np.arange(len(row)) - first[row[order]]] = order
-    return phy2log, log2phy, logcnt

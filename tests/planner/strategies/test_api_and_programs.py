@@ -35,8 +35,8 @@ def test_rebalance_experts_is_no_worse_than_eplb() -> None:
 
 
 def test_rebalance_experts_refuses_slots_that_do_not_spread() -> None:
-    """13 slots on 4 GPUs: 8 experts + 5; nearest valid redundancy 4 or 8."""
-    with pytest.raises(InstanceError, match="nearest valid: 4 or 8"):
+    """13 slots on 4 GPUs: 8 experts + 5 redundant; nearest valid: 12 or 16 slots."""
+    with pytest.raises(InstanceError, match="nearest valid: 12 or 16"):
         rebalance_experts(LOAD, 13, 1, 1, 4)
 
 
