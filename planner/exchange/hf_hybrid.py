@@ -274,7 +274,7 @@ _NEMOTRON = {
 }
 
 HYBRID_FAMILIES: dict[str, Family] = {
-    "qwen3_next": Family(("Qwen3NextForCausalLM",), lambda c: qwen_hybrid(c, moe=True), "all", **_QWEN_NEXT),  # type: ignore[arg-type]
+    "qwen3_next": Family(("Qwen3NextForCausalLM",), lambda c: qwen_hybrid(c, moe=True), "no_embeddings", **_QWEN_NEXT),  # type: ignore[arg-type]
     "qwen3_5_text": Family(("Qwen3_5ForCausalLM",), lambda c: qwen_hybrid(c, moe=False), "all", **_QWEN),  # type: ignore[arg-type]
     "qwen3_5_moe_text": Family(("Qwen3_5MoeForCausalLM",), lambda c: qwen_hybrid(c, moe=True), "all", **_QWEN),  # type: ignore[arg-type]
     "nemotron_h": Family(("NemotronHForCausalLM",), nemotron_h, "no_input_embedding", **_NEMOTRON),  # type: ignore[arg-type]
