@@ -124,7 +124,7 @@ def _of_text(text: str, file: str, model: str | None, gpus: int | None) -> Exper
     if _YAML.search(text):
         return map_of_document(_yaml(text, file), file, model, gpus)
     cells = re.split(r"[,;\s]+", text.strip())
-    if 2 * sum(map(csv_loads.is_number, cells)) < len(cells):
+    if 4 * sum(map(csv_loads.is_number, cells)) < len(cells):
         message = f"is not a map: it begins with {' '.join(cells[:6])[:60]!r}"
         raise InstanceError.single(file, "", message, "give a placement map")
     return _of_array(csv_loads.read_delimited(text, file).table, file, "rows")

@@ -27,6 +27,8 @@ SURELY_SEEN = 20
 """Mean tokens an expert from which one that was never seen is odd, not unlucky."""
 
 TRANSPOSED_ROWS = 8
+TELLING_TOKENS = 1000
+"""Tokens from which equal totals are no accident of a small example."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +45,15 @@ class RawLoad:
         Name of the format, for people.
     warnings
         What the reader of the format noticed.
+    axes_known
+        Whether the format leaves no doubt about the axes.
     """
 
     table: NDArray[Any]
     key: str
     kind: str
     warnings: list[str] = field(default_factory=list)
+    axes_known: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +94,10 @@ def checked(raw: RawLoad, file: str) -> LoadFile:
     raise_if_any(problems, file, key)
     warnings = list(raw.warnings)
     load = np.asarray(table, dtype=float)
-    load = _sum_steps(load, warnings) if load.ndim == 3 else _upright(load, warnings)
+    if load.ndim == 3:
+        load = _sum_steps(load, warnings, axes_known=raw.axes_known)
+    elif not raw.axes_known:
+        load = _upright(load, warnings)
     if not load.any():
         raise InstanceError.single(file, key, "is zero everywhere", "record with traffic running")
     _refuse_unreduced(load, file, key)
@@ -118,10 +126,11 @@ def is_pattern(table: NDArray[Any]) -> bool:
     return bool(np.isin(table, (0, 1)).all() and table.any())
 
 
-def _sum_steps(load: NDArray[np.float64], warnings: list[str]) -> NDArray[np.float64]:
+def _sum_steps(load: NDArray[np.float64], warnings: list[str], *, axes_known: bool) -> NDArray[np.float64]:
     """Sum [step, layer, expert] over steps; [layer, step, expert] is told by layers that agree in every step."""
     totals = load.sum(axis=2)
-    if min(totals.shape) > 1 and _equal(totals, axis=0) and not _equal(totals, axis=1):
+    telling = not axes_known and min(totals.shape) > 1 and totals.min() >= TELLING_TOKENS
+    if telling and _equal(totals, axis=0) and not _equal(totals, axis=1):
         warnings.append("read as [layer, step, expert]: so every layer has the same tokens in a step")
         return np.asarray(load.sum(axis=1))
     if len(load) == 1:

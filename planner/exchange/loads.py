@@ -150,7 +150,7 @@ def _of_text(text: str, file: str) -> RawLoad:
     if omni_infer.is_pattern_text(text):
         return RawLoad(omni_infer.read_pattern_text(text, file), "pattern", "omni-infer pattern")
     cells = re.split(r"[,;\s]+", text.strip())
-    if 2 * sum(map(csv_loads.is_number, cells)) < len(cells):
+    if 4 * sum(map(csv_loads.is_number, cells)) < len(cells):
         message = f"is not a load file: it begins with {' '.join(cells[:6])[:60]!r}"
         raise InstanceError.single(file, "", message, f"give one of {KINDS}")
     return csv_loads.read_delimited(text, file)

@@ -68,7 +68,7 @@ def read_activation_log(text: str, file: str) -> RawLoad:
         warnings.append(f"lines of {' and '.join(sorted(modes))} are summed: one plan for both phases")
     if len(steps) == 1:
         warnings.append("holds one step only: plan on more steps, or the plan follows the noise of one batch")
-    return RawLoad(table, "lines", "omni-infer activation log", warnings)
+    return RawLoad(table, "lines", "omni-infer activation log", warnings, axes_known=True)
 
 
 def _join_ranks(counts: dict[tuple[int, int], NDArray[np.float64]], file: str) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def read_rank_folder(folder: Path) -> RawLoad:
             if len(counts.get(at, row)) != len(row):
                 raise InstanceError.single(str(path), "", "disagrees with earlier files", "give one recording")
             counts[at] = counts[at] + row if at in counts else row
-    return RawLoad(_join_ranks(counts, str(folder)), "rows", "omni-infer count files")
+    return RawLoad(_join_ranks(counts, str(folder)), "rows", "omni-infer count files", axes_known=True)
 
 
 def is_pattern_text(text: str) -> bool:

@@ -78,7 +78,7 @@ def read_records(document: dict[str, Any], file: str) -> RawLoad:
     if len(ranks) == 1:
         warnings.append(f"holds the records of rank {ranks[0]} alone: give the folder of all ranks' files to sum them")
     kind = "SGLang per_token records" if "topk_ids_of_layer" in records[0] else "SGLang per_pass records"
-    return RawLoad(table, "records", kind, warnings)
+    return RawLoad(table, "records", kind, warnings, axes_known=True)
 
 
 def slot_map(document: dict[str, Any], file: str) -> NDArray[np.int64]:
@@ -147,4 +147,6 @@ def sum_ranks(dumps: list[tuple[str, RawLoad]]) -> RawLoad:
             message = f"has shape {list(table.shape[1:])}, {dumps[0][0]} has {list(tables[0].shape)}"
             raise InstanceError.single(file, "", message, "give the dumps of one recording")
     alone = [] if len(dumps) > 1 else dumps[0][1].warnings
-    return RawLoad(np.sum(tables, axis=0), "records", f"{dumps[0][1].kind}, {len(dumps)} ranks", list(alone))
+    return RawLoad(
+        np.sum(tables, axis=0), "records", f"{dumps[0][1].kind}, {len(dumps)} ranks", list(alone), axes_known=True
+    )

@@ -62,7 +62,7 @@ def read_statistics(folder: Path) -> RawLoad:
         warnings.append(f"layers {ranges(absent)} are not in the files: taken as dense")
     if len(vectors) != len(steps) * len(layers):
         warnings.append(f"{len(steps) * len(layers) - len(vectors)} counts of a layer are missing in some iterations")
-    return RawLoad(table, "counts", "TensorRT-LLM statistics", warnings)
+    return RawLoad(table, "counts", "TensorRT-LLM statistics", warnings, axes_known=True)
 
 
 def _counts(value: NDArray[Any], experts: Any, *, raw: bool, file: str, key: str) -> NDArray[np.float64]:  # noqa: ANN401
