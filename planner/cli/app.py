@@ -8,10 +8,12 @@ import sys
 
 import typer
 
+from planner.cli.calibrate import calibrate
 from planner.cli.check import check
 from planner.cli.claims import claims
 from planner.cli.compare import compare
 from planner.cli.doctor import doctor
+from planner.cli.estimate import estimate
 from planner.cli.evaluate import evaluate
 from planner.cli.export import export
 from planner.cli.import_ import import_app
@@ -22,6 +24,7 @@ from planner.cli.report import report
 from planner.cli.solve import solve
 from planner.cli.sweep import sweep
 from planner.cli.tokens import tokens
+from planner.cli.validate import validate_app
 
 app = typer.Typer(
     name="planner",
@@ -43,6 +46,8 @@ app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("sweep")(sweep)
 app.command("tokens")(tokens)
+app.command("estimate")(estimate)
+app.command("calibrate")(calibrate)
 app.command("claims")(claims)
 app.command("place")(place)
 app.command("report")(report)
@@ -51,6 +56,7 @@ app.command("list")(list_)
 app.command("init")(init)
 app.command("doctor")(doctor)
 app.add_typer(import_app)
+app.add_typer(validate_app)
 
 
 def main() -> None:

@@ -12,11 +12,17 @@ from planner.errors import InstanceError
 
 if TYPE_CHECKING:
     from planner.instance.model import MoeModel
+    from planner.instance.quantities import Frozen
 
 
 def model_toml(model: MoeModel) -> str:
     """Write ``model`` as TOML; keys at their default are left out, and reading it back gives an equal model."""
-    data = model.model_dump(exclude_defaults=True)
+    return frozen_toml(model)
+
+
+def frozen_toml(document: Frozen) -> str:
+    """Write any schema as TOML, tables after plain keys; keys at their default are left out."""
+    data = document.model_dump(exclude_defaults=True)
     tables = {key: value for key, value in data.items() if isinstance(value, dict)}
     plain = {key: value for key, value in data.items() if not isinstance(value, dict) and value is not None}
     blocks = ["\n".join(_line(key, value) for key, value in plain.items())]

@@ -31,12 +31,14 @@ class Parameter:
     median: float
     spread: float
     linear: bool = False
+    largest: float = float("inf")
+    """No value is larger: 1 for a share of a peak."""
 
     def value(self, score: float) -> float:
         """Value at a standard normal ``score``."""
         if self.linear:
-            return self.median + self.spread * score
-        return float(self.median * np.exp(self.spread * score))
+            return min(self.median + self.spread * score, self.largest)
+        return min(float(self.median * np.exp(self.spread * score)), self.largest)
 
     def score(self, value: float) -> float:
         """Return the standard normal score of a value; 0 where the parameter is fixed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from planner.instance.calibration import Calibration
 
 DEFAULT_PROFILE = "hand_set"
+"""What answers when nobody names a profile."""
+FIT_START = "hand_set"
+"""Whose values are the prior medians of a new fit."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,13 @@ class ProfileParameter:
     path: str
     spread: float
     linear: bool = False
+
+    @property
+    def largest(self) -> float:
+        """Shares of a peak end at 1."""
+        section, _, key = self.path.rpartition(".")
+        share = section in ("decode", "prefill") and not key.endswith("half_tokens")
+        return 1.0 if share or key in ("scale_up", "scale_out") else math.inf
 
 
 PROFILE_PARAMETERS = (
@@ -79,7 +90,7 @@ def predict(points: ServingPoints, profile: Calibration) -> Predictions:
 def profile_form(profile: Calibration) -> Form:
     """Return the shipped model as a form whose prior medians are the values of ``profile``."""
     parameters = tuple(
-        Parameter(entry.path, read_path(profile, entry.path), entry.spread, entry.linear)
+        Parameter(entry.path, read_path(profile, entry.path), entry.spread, entry.linear, entry.largest)
         for entry in PROFILE_PARAMETERS
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,22 +24,38 @@ SEQUENCES_PER_RANK = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 """Loads that are tried; engines cap sequences per rank at 2,048 by default or lower (TensorRT-LLM's max_batch_size)."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Loads:
+    """Points split for the search: which rows are open, each at every load, and all with a finite load."""
+
+    rows: NDArray[np.intp]
+    tried: ServingPoints
+    finite: ServingPoints
+
+
+@functools.lru_cache(maxsize=64)
+def _loads(points: ServingPoints) -> _Loads:
+    """Kept beside the points, so that a fit prepares their columns once."""
+    rows = np.flatnonzero(np.isinf(points.concurrency))
+    unlimited = points.take(rows)
+    ranks = unlimited.workers.count * unlimited.workers.data_parallel
+    each = np.repeat(np.arange(len(rows)), len(SEQUENCES_PER_RANK))
+    loads = np.tile(np.array(SEQUENCES_PER_RANK, dtype=np.float64), len(rows)) * ranks[each]
+    finite = points.at_concurrency(np.where(np.isinf(points.concurrency), 1.0, points.concurrency))
+    return _Loads(rows, unlimited.take(each).at_concurrency(loads), finite)
+
+
 def saturated(answer: Answer) -> Answer:
     """Wrap a form so that a point with infinitely many requests in flight gets its best load's answer."""
 
     def wrapped(values: Mapping[str, float], points: ServingPoints) -> Predictions:
-        offline = np.flatnonzero(np.isinf(points.concurrency))
-        if len(offline) == 0:
+        if not np.isinf(points.concurrency).any():
             return answer(values, points)
-        unlimited = points.take(offline)
-        ranks = unlimited.workers.count * unlimited.workers.data_parallel
-        loads = np.array(SEQUENCES_PER_RANK, dtype=np.float64)
-        rows = np.repeat(np.arange(len(offline)), len(loads))
-        tried = answer(values, unlimited.take(rows).at_concurrency(np.tile(loads, len(offline)) * ranks[rows]))
-        rates = tried.tok_s_per_gpu.reshape(len(offline), len(loads))
-        best = np.nanargmax(np.nan_to_num(rates, nan=-1.0), axis=1) + np.arange(len(offline)) * len(loads)
-        finite = points.at_concurrency(np.where(np.isinf(points.concurrency), 1.0, points.concurrency))
-        return _with_rows(answer(values, finite), offline, tried.take(best))
+        loads = _loads(points)
+        tried = answer(values, loads.tried)
+        rates = tried.tok_s_per_gpu.reshape(len(loads.rows), len(SEQUENCES_PER_RANK))
+        best = np.argmax(np.nan_to_num(rates, nan=-1.0), axis=1) + np.arange(len(rates)) * len(SEQUENCES_PER_RANK)
+        return _with_rows(answer(values, loads.finite), loads.rows, tried.take(best))
 
     return wrapped
 

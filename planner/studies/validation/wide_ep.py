@@ -1,7 +1,8 @@
 """Published wide expert-parallel decode runs, each under every reading that its source allows.
 
 A source may state requests in flight, throughput and time per token that do not agree by Little's law (DeepSeek's
-EP144: 128 a GPU, 1,850 tok/s/GPU, 47.6 ms), or leave the batch or the accepted tokens of a step open. A reading fixes them.
+EP144: 128 a GPU, 1,850 tok/s/GPU, 47.6 ms), or leave the batch or the accepted tokens of a step open. A reading fixes
+them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,60 @@
+"""`planner calibrate`: fit a calibration profile, or correct one with a site's own points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from planner.cli.support import Format, FormatOption, QuietOption, reporting
+from planner.cli.validate import Split
+
+
+def calibrate(
+    file: Annotated[Path, typer.Argument(help="Measured rows, or with --site a benchmark tool's result too.")],
+    out: Annotated[Path, typer.Option(help="Profile to write, a .toml file.")],
+    profile: Annotated[str | None, typer.Option(help="Profile to start from: its values are the priors.")] = None,
+    site: Annotated[
+        bool, typer.Option("--site", help="Keep the profile's values and add your site's own factors (3+ points).")
+    ] = False,
+    by: Annotated[Split, typer.Option(help="What is left out together for the stated error.")] = Split.group,
+    output_format: FormatOption = Format.text,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit a calibration profile to measured rows and state its error on parts left out.
+
+    Example: planner calibrate measured_serving.csv --out my-profile.toml
+    """
+    with reporting(output_format, quiet=quiet) as output:
+        from planner.exchange.measured_serving import read_measured_serving
+        from planner.exchange.model_toml import frozen_toml, write_whole
+        from planner.report.errors_text import calibration_text
+        from planner.studies.validation.predictor import DEFAULT_PROFILE, FIT_START
+
+        _check_target(out)
+        rows = read_measured_serving(file)
+        if site:
+            from planner.studies.validation.site_calibration import correct_site
+
+            result = correct_site(rows, profile or DEFAULT_PROFILE, out.stem)
+        else:
+            from planner.studies.validation.calibrate import calibrate as fit_profile
+
+            result = fit_profile(
+                rows, profile or FIT_START, out.stem, by.value, lambda part: output.note(f"fitting without {part}")
+            )
+        write_whole(out, frozen_toml(result.profile))
+        payload: dict[str, Any] = result.document | {"path": str(out)}
+        output.document(payload, lambda: calibration_text(payload))
+
+
+def _check_target(out: Path) -> None:
+    from planner.errors import InstanceError
+    from planner.files import unwritable
+
+    if out.suffix != ".toml":
+        raise InstanceError.single("--out", "", f"{out} is not a .toml file", "name a file that ends in .toml")
+    reason = unwritable(out)
+    if reason:
+        raise InstanceError.single(str(out), "", f"cannot be written: {reason}", "give another path")
