@@ -48,11 +48,18 @@ def _token_budget() -> Formulation:
     return TokenBudgetCuts()
 
 
+def _group_locality() -> Formulation:
+    from formulations.group_locality import GroupLocality
+
+    return GroupLocality()
+
+
 # Functions, because importing a formulation imports Pyomo, which takes longer than printing the list of names.
 FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "placement_exact": _placement_exact,
     "placement_free_split": _placement_free_split,
     "placement_domain": _placement_domain,
+    "group_locality": _group_locality,
     "fleet": _fleet,
     "lifecycle": _lifecycle,
     "token_budget": _token_budget,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import tiny_placements
 from serving_helpers import candidate, hand_tables
 
 import formulations
+from formulations.group_locality import GroupLocalityProblem
 from formulations.lifecycle import MemberTables
 from formulations.token_budget import cheapest
 from planner.costs.scaling import SpendRates
@@ -32,6 +34,15 @@ def smallest(name: str) -> object:
     placement = min((case.problem for case in tiny_placements()), key=lambda p: p.load.size * len(p.slots))
     problems = {
         "fleet": tables,
+        "group_locality": GroupLocalityProblem(
+            load=np.array([4.0, 2.0, 3.0, 1.0]),
+            copies=np.array([2, 1, 1, 1]),
+            group=np.array([0, 0, 1, 1]),
+            slots=np.array([3, 3]),
+            gpus=np.array([1, 1]),
+            capacity=np.array([6.0, 6.0]),
+            least_pairs=2,
+        ),
         "lifecycle": [MemberTables("small", 4.0, tables), MemberTables("large", 3.0, tables)],
         "token_budget": cheapest(load_law("hoffmann"), SpendRates(per_token=6.0, rl=0.0, serving=2e12), 2.0),
     }
