@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.cli import place_traffic
 from planner.cli.support import Format, FormatOption, Output, QuietOption, reporting
 from planner.errors import InstanceError, Problem
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from planner.exchange.loads import Scenarios
     from planner.strategies.problem import PlacementRequest
     from planner.strategies.result import PlacementResult
 
@@ -33,15 +33,18 @@ EXAMPLE = "Example: planner place --loads prefill.json --gpus 32 --redundant 32 
 
 
 def place(
-    loads: Annotated[list[Path], typer.Option(help="Load file or folder an engine recorded; repeat it for scenarios.")],
     gpus: Annotated[int, typer.Option(help="GPUs (expert-parallel ranks).")],
+    loads: Annotated[
+        list[Path] | None, typer.Option(help="Load file or folder an engine recorded; repeat it for scenarios.")
+    ] = None,
     slots_per_gpu: Annotated[int | None, typer.Option(help="Expert slots of a GPU in each layer.")] = None,
     redundant: Annotated[int | None, typer.Option(help="Extra experts a layer; default: the fewest that fit.")] = None,
     gpus_per_node: Annotated[int | None, typer.Option(help="GPUs of a node; default: one node.")] = None,
     nodes_per_rack: Annotated[int | None, typer.Option(help="Nodes of a rack.")] = None,
-    strategy: Annotated[str, typer.Option(help="Placement strategy; `planner list strategies` names them.")] = (
-        "local_search"
-    ),
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="See `planner list strategies`; default: local_search, with routing coactivation."),
+    ] = None,
     dispatch: Annotated[
         str, typer.Option(help="even: over all copies; nearest: own node, own rack, then all.")
     ] = "even",
@@ -52,6 +55,17 @@ def place(
         float | None, typer.Option(help="Seconds to search and to prove with integer programs.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    routing: place_traffic.RoutingOption = None,
+    traffic_weight: place_traffic.TrafficWeightOption = None,
+    balance_floor: place_traffic.BalanceFloorOption = None,
+    frontier: place_traffic.FrontierOption = 0,
+    model: place_traffic.ModelOption = None,
+    hardware: place_traffic.HardwareOption = None,
+    tokens_per_gpu: place_traffic.TokensPerGpuOption = None,
+    calibration: place_traffic.CalibrationOption = "hand_set",
+    prices: place_traffic.PricesOption = None,
+    deduplicate: place_traffic.DeduplicateOption = True,
+    oversubscription: place_traffic.OversubscriptionOption = 1.0,
     out: Annotated[Path | None, typer.Option(help="Folder for the map file.")] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
@@ -66,18 +80,33 @@ def place(
         problems = _option_problems(gpus, slots_per_gpu, redundant, gap, time_limit, seed)
         if nodes_per_rack is not None and gpus_per_node is None:
             problems.append(Problem("command line", "--nodes-per-rack", "without --gpus-per-node", "give both"))
-        scenarios, slots, speed = _inputs(problems, loads, gpus, slots_per_gpu, redundant, dead, gpu_speed)
+        options = place_traffic.TrafficOptions(
+            routing or [],
+            traffic_weight,
+            balance_floor,
+            frontier,
+            model,
+            hardware,
+            tokens_per_gpu,
+            calibration,
+            prices,
+            deduplicate,
+            oversubscription,
+        )
+        inputs, slots, speed = _inputs(problems, options, loads or [], gpus, slots_per_gpu, redundant, dead, gpu_speed)
+        chosen = strategy or inputs.default_strategy()
         request = PlacementRequest(
-            load=scenarios.table,
+            load=inputs.load,
             gpus=gpus,
             slots_per_gpu=slots,
-            gpus_per_node=gpus_per_node,
+            gpus_per_node=inputs.node_gpus(gpus, gpus_per_node),
             nodes_per_rack=nodes_per_rack,
             seed=seed,
             time_limit_s=time_limit,
             speed=speed,
             dispatch=dispatch,  # type: ignore[arg-type]  # checked by PlacementRequest
             gap=DEFAULT_GAP if gap is None else gap,
+            traffic=inputs.aim(chosen, seed),
         )
         effort = Effort(
             PROOF_GAP if gap is None else gap,
@@ -85,25 +114,30 @@ def place(
             integer=time_limit is not None,
         )
         with LayerProgress(shown=not quiet) as line:
-            result = run(request, strategy, effort, line.update)
-        _finish(request, result, out, output, scenarios.warnings)
+            result = run(request, chosen, effort, line.update)
+        _finish(request, result, out, output, inputs)
 
 
 place.__doc__ = f"{place.__doc__}\n\n{EXAMPLE}"
 
 
 def _finish(
-    request: PlacementRequest, result: PlacementResult, out: Path | None, output: Output, warnings: tuple[str, ...]
+    request: PlacementRequest,
+    result: PlacementResult,
+    out: Path | None,
+    output: Output,
+    inputs: place_traffic.TrafficInputs,
 ) -> None:
     """Write the map, print the answer; an interrupted search has both, and then says so by its exit code."""
     from planner.exchange.placement_folder import write_placement
     from planner.strategies.summary import summary
 
     path = None if out is None else os.path.relpath(write_placement(out, request, result))
-    for warning in warnings:
+    for warning in inputs.warnings:
         output.note(f"warning: {warning}")
     _warn(request, result, output.note)
-    report = summary(request, result, path) | {"warnings": list(warnings)}
+    report = summary(request, result, path) | {"warnings": inputs.warnings}
+    report |= place_traffic.report(inputs, request, result, out)
     output.document(report, lambda: _text(request, report, result.strategy))
     if result.interrupted:
         raise KeyboardInterrupt
@@ -111,34 +145,31 @@ def _finish(
 
 def _inputs(
     problems: list[Problem],
+    options: place_traffic.TrafficOptions,
     loads: list[Path],
     gpus: int,
     slots_per_gpu: int | None,
     redundant: int | None,
     dead: str,
     gpu_speed: Path | None,
-) -> tuple[Scenarios, NDArray[np.int64], NDArray[np.float64] | None]:
+) -> tuple[place_traffic.TrafficInputs, NDArray[np.int64], NDArray[np.float64] | None]:
     """Read the files and settle the slots of every GPU; raise all problems together, those found before among them."""
     import numpy as np
 
-    from planner.exchange.loads import read_scenario_files
     from planner.exchange.speeds import read_speeds
     from planner.strategies import redundancy
 
     out_of_service = _parse_dead(dead, gpus, problems)
-    scenarios, speed = None, None
-    try:
-        scenarios = read_scenario_files(loads)
-    except InstanceError as error:
-        problems.extend(error.problems)
+    inputs = place_traffic.read(options, loads, gpus, problems)
+    speed = None
     try:
         speed = None if gpu_speed is None or not 1 <= gpus <= MOST_GPUS else read_speeds(gpu_speed, gpus)
     except InstanceError as error:
         problems.extend(error.problems)
-    if problems or scenarios is None:
+    if problems or inputs is None:
         raise InstanceError(problems)
     in_service = gpus - len(out_of_service)
-    experts = scenarios.table.shape[2]
+    experts = inputs.load.shape[2]
     if slots_per_gpu is None:
         extra = redundancy.lowest_redundant(experts, in_service) if redundant is None else redundant
         slots_per_gpu = redundancy.slots_per_gpu(experts, in_service, extra)
@@ -147,7 +178,7 @@ def _inputs(
         raise InstanceError.single("command line", "slots", message, "give fewer slots, redundant experts or more GPUs")
     slots = np.full(gpus, slots_per_gpu, dtype=np.int64)
     slots[sorted(out_of_service)] = 0
-    return scenarios, slots, speed
+    return inputs, slots, speed
 
 
 def _option_problems(
@@ -236,6 +267,7 @@ def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> s
         for row in open_layers[:WORST_SHOWN]
         if row["gap"] == row["gap"]
     )
+    lines.extend(place_traffic.text(report))
     if report["map_path"]:
         lines.append(f"map: {report['map_path']}")
     return "\n".join(lines)

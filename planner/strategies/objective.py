@@ -213,6 +213,7 @@ def cost_report(request: PlacementRequest, seconds: StepSeconds, step: StepModel
         "hardware": step.accelerator.name,
         "calibration": step.calibration.name,
         "tokens_per_gpu": step.tokens_per_gpu,
+        "layers_priced": layers,
         "step_seconds": {"expert": expert, "link": float(seconds.link.sum()), "total": total},
         "imbalance_seconds": expert - ideal,
         "replica_memory_bytes": replica_bytes,

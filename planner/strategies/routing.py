@@ -45,6 +45,26 @@ class TokenRouting:
         left = iter(recorded)
         return cls(tuple(None if empty else next(left) for empty in dense))
 
+    @classmethod
+    def drawn(cls, load: FloatArray, top_k: int, tokens: int, seed: int) -> TokenRouting:
+        """Draw tokens whose distinct experts follow the loads and nothing else; ``load`` [layer, expert].
+
+        Successive draws without replacement, by the largest of log load plus Gumbel noise: the loads of hot experts
+        come out a little below those asked, because a token takes an expert once.
+        """
+        random = np.random.default_rng(seed)
+        layers: list[IntArray | None] = []
+        for row in np.asarray(load, dtype=float):
+            if not row.any():
+                layers.append(None)
+                continue
+            score = np.full(len(row), -np.inf)
+            score[row > 0] = np.log(row[row > 0])
+            noisy = score + random.gumbel(size=(tokens, len(row)))
+            noisy[:, row <= 0] = -1e300 + random.random((tokens, int((row <= 0).sum())))
+            layers.append(np.argpartition(-noisy, top_k - 1, axis=1)[:, :top_k].astype(np.int64))
+        return cls(tuple(layers))
+
     @property
     def top_k(self) -> int:
         """Experts a token chooses; the most over layers."""
