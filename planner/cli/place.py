@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli import place_traffic
+from planner.cli import place_traffic, place_traffic_report
 from planner.cli.support import Format, FormatOption, Output, QuietOption, reporting
 from planner.errors import InstanceError, Problem
 
@@ -137,7 +137,7 @@ def _finish(
         output.note(f"warning: {warning}")
     _warn(request, result, output.note)
     report = summary(request, result, path) | {"warnings": inputs.warnings}
-    report |= place_traffic.report(inputs, request, result, out)
+    report |= place_traffic_report.report(inputs, request, result, out)
     output.document(report, lambda: _text(request, report, result.strategy))
     if result.interrupted:
         raise KeyboardInterrupt
@@ -267,7 +267,7 @@ def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> s
         for row in open_layers[:WORST_SHOWN]
         if row["gap"] == row["gap"]
     )
-    lines.extend(place_traffic.text(report))
+    lines.extend(place_traffic_report.text(report))
     if report["map_path"]:
         lines.append(f"map: {report['map_path']}")
     return "\n".join(lines)
