@@ -17,6 +17,7 @@ from planner.solver.result import PlanStatus, ProgressPoint, SolveResult, StopRe
 from planner.solver.run import Run, log_path, versions
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
@@ -76,6 +77,7 @@ def solve_matrix(
     options: SolveOptions | None = None,
     start: NDArray[np.float64] | None = None,
     on_progress: Watcher | None = None,
+    stopped: threading.Event | None = None,
 ) -> SolveResult:
     """Solve a program given as arrays.
 
@@ -90,6 +92,8 @@ def solve_matrix(
         rest: an LP when all are given, else a small search. Ignored for programs without integer columns.
     on_progress
         Called in the caller's thread with each new incumbent or bound. An exception in it stops the run.
+    stopped
+        Set by another thread, it has the effect of a Ctrl-C, which only the main thread gets.
 
     Returns
     -------
@@ -109,13 +113,15 @@ def solve_matrix(
         run = Run(matrix, options, path)
         if start is not None and matrix.integer_columns:
             run.set_start(start)
-        run.solve(on_progress)
+        run.solve(on_progress, stopped)
         return run.result(_tell_apart(matrix, options, run.model_status()))
 
 
-def solve_lp_relaxation(matrix: MatrixModel, options: SolveOptions | None = None) -> SolveResult:
+def solve_lp_relaxation(
+    matrix: MatrixModel, options: SolveOptions | None = None, stopped: threading.Event | None = None
+) -> SolveResult:
     """Solve the program with integrality dropped; the optimum bounds the integer program from below."""
-    return solve_matrix(replace(matrix, integrality=np.zeros_like(matrix.integrality)), options)
+    return solve_matrix(replace(matrix, integrality=np.zeros_like(matrix.integrality)), options, stopped=stopped)
 
 
 def _tell_apart(matrix: MatrixModel, options: SolveOptions, status: HighsModelStatus) -> HighsModelStatus:

@@ -137,8 +137,8 @@ class Run:
         check(self.highs.setSolution(len(known), known, values), "take the start")
         self.start_given = True
 
-    def solve(self, on_progress: Watcher | None) -> None:
-        """Run HiGHS in a thread of its own; return when it is done, was interrupted, or failed."""
+    def solve(self, on_progress: Watcher | None, stopped: threading.Event | None = None) -> None:
+        """Run HiGHS in a thread of its own; return when it is done, was interrupted or stopped, or failed."""
         stop, finished = threading.Event(), threading.Event()
         began = time.perf_counter()
         points = self._watch(stop, began)
@@ -148,6 +148,9 @@ class Run:
             try:
                 finished.wait(_POLL_S)
                 self._pass_on(points, on_progress)
+                if stopped is not None and stopped.is_set() and not finished.is_set():
+                    stop.set()
+                    self.asked_to_stop = True
             except KeyboardInterrupt:
                 if stop.is_set():
                     raise

@@ -91,5 +91,5 @@ def run(
     result = chosen.place(request)
     if effort is None or result.interrupted:
         return result
-    repack = chosen.repacking(request) if isinstance(chosen, LocalSearch) else None
-    return proof.prove(request, result, effort, repack, progress)
+    refiner = chosen.refiner(request) if isinstance(chosen, LocalSearch) else None
+    return proof.prove(request, result, effort, refiner, progress)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from planner.strategies import risk
+
 if TYPE_CHECKING:
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
 
@@ -111,19 +113,23 @@ def imbalance_lower_bound(load: FloatArray, gpus: int, slots_per_gpu: int | IntA
     return np.asarray(np.maximum(np.where(mean > 0, bound / np.where(mean > 0, mean, 1.0), 1.0), 1.0))
 
 
-def balance_upper_bound(request: PlacementRequest, quality: Quality = "fast") -> FloatArray:
-    """Bound the mean over scenarios of mean / largest GPU load of each layer from above, shape [layer]; NaN if dense.
+def scenario_imbalance_bound(request: PlacementRequest, quality: Quality = "fast") -> FloatArray:
+    """Bound largest / mean GPU load from below, shape [scenario, layer]; NaN where there is no load.
 
-    No placement beats the bound of a scenario in that scenario, so none beats the mean of the bounds in the mean. The
-    companion bound assumes the even split and is left out under other dispatch rules.
+    The companion bound assumes the even split and is left out under other dispatch rules.
     """
     load = np.asarray(request.load, dtype=float)
     flat = load.reshape(-1, request.experts)
     allowed: Quality = quality if request.dispatch == "even" else "fast"
     largest = largest_load_lower_bound(flat, request.gpus, request.slots, request.speed, allowed)
     mean = flat.sum(axis=1) / request.relative_speed.sum()
-    balance = np.where(mean > 0, mean / np.where(mean > 0, largest, 1.0), np.nan).reshape(load.shape[:2])
-    seen = ~np.isnan(balance)
-    count = seen.sum(axis=0)
-    total = np.where(seen, balance, 0.0).sum(axis=0)
-    return np.asarray(np.where(count > 0, np.minimum(total / np.maximum(count, 1), 1.0), np.nan))
+    bound = np.where(mean > 0, np.maximum(largest / np.where(mean > 0, mean, 1.0), 1.0), np.nan)
+    return np.asarray(bound.reshape(load.shape[:2]))
+
+
+def balance_upper_bound(request: PlacementRequest, quality: Quality = "fast") -> FloatArray:
+    """Bound the expected mean / largest GPU load over scenarios from above, shape [layer]; NaN if dense.
+
+    No placement beats the bound of a scenario in that scenario, so none beats the mean of the bounds in the mean.
+    """
+    return risk.expected(1.0 / scenario_imbalance_bound(request, quality), request.scenario_probability)

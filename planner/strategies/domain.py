@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from formulations.base import refuse
-from planner.strategies.programs import most_integers, place_by_program
+from planner.strategies.programs import most_integers, no_tail, place_by_program
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,8 @@ class Domain:
 
     def supports(self, request: PlacementRequest) -> str | None:
         """Two or more nodes that all hold experts, no racks under nearest dispatch, at most ``LARGEST`` integers."""
+        if reason := no_tail(request):
+            return reason
         if request.nodes < 2:
             return "there is only one node: give gpus_per_node"
         if not (request.source_share > 0).all():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from formulations.base import refuse
 from planner.errors import NoPlanFound
-from planner.strategies.programs import most_integers, place_by_program
+from planner.strategies.programs import most_integers, no_tail, place_by_program
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,8 @@ class Exact:
 
     def supports(self, request: PlacementRequest) -> str | None:
         """Even dispatch and at most ``LARGEST`` binaries."""
+        if reason := no_tail(request):
+            return reason
         if request.dispatch != "even":
             return "the exact program splits tokens evenly over copies"
         binaries = most_integers(request, int((request.slots > 0).sum()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from planner.strategies import companion
 from planner.strategies.kernels import companion as kernel
 
 if TYPE_CHECKING:
+    import threading
+
     from planner.solver.matrix import MatrixModel
     from planner.solver.result import SolveResult
     from planner.strategies.problem import FloatArray, IntArray
@@ -41,22 +44,23 @@ SLACK = 1e-6
 class LayerProof:
     """The companion programs of a layer: ``slots`` slots on each of ``gpus`` equal GPUs, even split."""
 
-    def __init__(self, weight: FloatArray, gpus: int, slots: int) -> None:
+    def __init__(self, weight: FloatArray, gpus: int, slots: int, stopped: threading.Event | None = None) -> None:
         self.weight = np.ascontiguousarray(weight, dtype=float)
         self.slots = slots
+        self._stopped = stopped
         self.total = gpus * slots
         self.most = self.total - len(weight) + 1
         self._priced_in = np.zeros((0, 2), dtype=np.int64)
 
-    def raise_bound(self, low: float, high: float, precision: float) -> float:
-        """Raise ``low``, a proven lower bound, by linear programs.
+    def raise_bound(self, low: float, high: float, precision: float, deadline: float | None = None) -> float:
+        """Raise ``low``, a proven lower bound, by linear programs; none is begun after ``deadline`` (perf_counter).
 
         The search halves the interval up to ``high`` until that is ``precision`` (relative) long; the first limits
         tried are ``low``, because often nothing is to be gained, and ``high`` less the precision. Prices found at one
         limit often prove a higher one.
         """
         limit, first = low, True
-        while high * (1.0 - precision) > low:
+        while high * (1.0 - precision) > low and (deadline is None or time.perf_counter() < deadline):
             prices, disproved = self._price(limit)
             low, high = (limit, high) if disproved else (low, limit)
             if high <= low:
@@ -76,7 +80,7 @@ class LayerProof:
         for _ in range(PRICINGS):
             entry = self._entries(limit)
             model, cuts = self._program(entry, limit)
-            solved = _checked(solve_lp_relaxation(model, SolveOptions(threads=1)))
+            solved = _checked(solve_lp_relaxation(model, SolveOptions(threads=1), stopped=self._stopped))
             if solved.row_duals is None:
                 raise SolverError(f"the companion program ended without duals: {solved.stop_reason}")
             prices = companion.prices(solved.row_duals, len(self.weight), cuts)
@@ -143,7 +147,9 @@ class LayerProof:
         if len(np.unique(entry[:, 0])) < len(self.weight):
             return True, None
         model, cuts = self._program(entry, limit)
-        solved = _checked(solve_matrix(_loosened(model, len(cuts.excess)), self._options(seconds, seed)))
+        solved = _checked(
+            solve_matrix(_loosened(model, len(cuts.excess)), self._options(seconds, seed), stopped=self._stopped)
+        )
         if solved.bound > self.total + PART_OF_A_SLOT:
             return True, None
         if solved.values is None or solved.objective is None or solved.objective > self.total + PART_OF_A_SLOT:

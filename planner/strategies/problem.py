@@ -20,6 +20,9 @@ Dispatch = Literal["even", "nearest"]
 DEFAULT_GAP = 1e-4
 """A layer this close to its bound is not searched further."""
 
+DEFAULT_CVAR_SHARE = 0.25
+"""Probability of the scenarios that count as the tail where nothing is said."""
+
 
 @dataclass(frozen=True, eq=False)
 class PlacementRequest:
@@ -51,6 +54,14 @@ class PlacementRequest:
         else in their own rack, else to all copies evenly.
     gap
         A layer is good enough once 1 - balance / bound is at most this.
+    scenario_weights
+        Probability of each scenario up to a common factor, shape [scenario]; ``None``: all alike.
+    cvar_share, cvar_weight
+        The objective over scenarios is (1 - ``cvar_weight``) times the mean of largest over mean load plus
+        ``cvar_weight`` times its mean over the worst scenarios that hold ``cvar_share`` of the probability
+        (`planner.strategies.risk`).
+    workers
+        Layers searched at a time; ``None``: one a core. The map does not depend on it.
     traffic
         Recorded routing and what destinations cost, for strategies that look at it.
 
@@ -74,10 +85,14 @@ class PlacementRequest:
     speed: FloatArray | None = None
     dispatch: Dispatch = "even"
     gap: float = DEFAULT_GAP
+    scenario_weights: FloatArray | None = None
+    cvar_share: float = DEFAULT_CVAR_SHARE
+    cvar_weight: float = 0.0
+    workers: int | None = None
     traffic: TrafficAim | None = None
 
     def __post_init__(self) -> None:
-        problems = [*self._load_problems(), *self._layout_problems()]
+        problems = [*self._load_problems(), *self._layout_problems(), *self._risk_problems()]
         if problems:
             raise InstanceError(Problem("placement request", key, message) for key, message in problems)
         if int(self.slots.sum()) < self.experts:
@@ -117,10 +132,29 @@ class PlacementRequest:
             problems.append(("dispatch", f"is {self.dispatch!r}, must be even or nearest"))
         return problems
 
+    def _risk_problems(self) -> list[tuple[str, str]]:
+        problems = []
+        weights = np.ones(len(self.load)) if self.scenario_weights is None else np.asarray(self.scenario_weights, float)
+        if weights.shape != (len(self.load),) or not (np.isfinite(weights).all() and (weights > 0).all()):
+            problems.append(("scenario_weights", f"must be {len(self.load)} positive numbers, one a scenario"))
+        if not 0.0 < self.cvar_share <= 1.0:
+            problems.append(("cvar_share", f"is {self.cvar_share}, must be above 0 and at most 1"))
+        if not 0.0 <= self.cvar_weight <= 1.0:
+            problems.append(("cvar_weight", f"is {self.cvar_weight}, must be from 0 to 1"))
+        if self.workers is not None and self.workers < 1:
+            problems.append(("workers", f"is {self.workers}, must be at least 1"))
+        return problems
+
     @property
     def scenarios(self) -> int:
         """Number of load scenarios."""
         return int(self.load.shape[0])
+
+    @property
+    def scenario_probability(self) -> FloatArray:
+        """Probability of each scenario, shape [scenario], sum 1."""
+        weights = np.ones(self.scenarios) if self.scenario_weights is None else np.asarray(self.scenario_weights, float)
+        return np.asarray(weights / weights.sum())
 
     @property
     def layers(self) -> int:

@@ -27,11 +27,12 @@ def layer_problem(request: PlacementRequest, layer: int) -> PlacementProblem:
     from formulations.placement_problem import PlacementProblem
 
     load = request.unit_mean_load[:, layer]
-    load = load[load.sum(axis=1) > 0]
+    seen = load.sum(axis=1) > 0
+    load, probability = load[seen], request.scenario_probability[seen]
     speed = np.where(request.slots > 0, request.relative_speed, 1.0)
     return PlacementProblem(
         load=load,
-        probability=np.full(len(load), 1.0 / len(load)),
+        probability=probability / probability.sum(),
         slots=np.array(request.slots),
         speed=speed,
         domain=request.node_of_gpu,
@@ -61,7 +62,8 @@ def place_by_program(request: PlacementRequest, name: str, solve_layer: LayerSol
     result = assess(request, rows, time.perf_counter() - start, name)
     if request.scenarios > 1:
         return result
-    return replace(result, bound=np.maximum(np.fmin(result.bound, proven), result.balance))
+    bound = np.maximum(np.fmin(result.bound, proven), result.balance)
+    return replace(result, bound=bound, risk_bound=1.0 / bound)
 
 
 def row_of(held: npt.NDArray[np.bool_], request: PlacementRequest) -> IntArray:
@@ -91,12 +93,17 @@ def _largest(request: PlacementRequest, layer: int, row: IntArray) -> float:
     pace = request.relative_speed
     used = pace > 0
     per_gpu = gpu_load(row[None], load, request.gpus, request)
-    return float((per_gpu[..., used] / pace[used]).max(axis=-1).mean())
+    return float(request.scenario_probability @ (per_gpu[..., used] / pace[used]).max(axis=-1)[:, 0])
 
 
 def _doubled(row: IntArray, slot: int, width: int) -> bool:
     start = slot // width * width
     return int((row[start : start + width] == row[slot]).sum()) > 1
+
+
+def no_tail(request: PlacementRequest) -> str | None:
+    """Return why the programs, which minimise the mean over scenarios, cannot serve the request, if so."""
+    return "the program minimises the mean over scenarios and knows no cvar_weight" if request.cvar_weight else None
 
 
 def most_integers(request: PlacementRequest, per_copy: int) -> int:

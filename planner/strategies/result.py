@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planner.strategies import bounds
+from planner.strategies import bounds, risk
 from planner.strategies.dispatch import copies_per_node, copy_fraction
 from planner.strategies.problem import PlacementRequest
 
@@ -25,9 +25,15 @@ class PlacementResult:
         Expert in each slot, shape [layer, slots_total], rank-major, -1 for an empty slot; slots_total is GPUs times the
         largest slot count.
     balance
-        Mean load / largest GPU load, averaged over scenarios, shape [layer]; NaN for dense layers.
+        Mean load / largest GPU load, expected over scenarios, shape [layer]; NaN for dense layers.
     bound
         Proven upper bound on ``balance`` over all placements, shape [layer]; NaN for dense layers.
+    imbalance
+        Largest GPU load / mean load, shape [scenario, layer]; NaN where there is no load.
+    risk
+        Objective over scenarios (`planner.strategies.risk`), shape [layer]; NaN for dense layers.
+    risk_bound
+        Proven lower bound on ``risk`` over all placements, shape [layer]; NaN for dense layers.
     scenario_balance
         Mean over layers of the balance of each scenario, shape [scenario].
     seconds
@@ -41,6 +47,9 @@ class PlacementResult:
     physical_to_logical_map: IntArray
     balance: FloatArray
     bound: FloatArray
+    imbalance: FloatArray
+    risk: FloatArray
+    risk_bound: FloatArray
     scenario_balance: FloatArray
     seconds: float
     strategy: str
@@ -125,11 +134,16 @@ def assess(
 ) -> PlacementResult:
     """Score a map: balance against the fast bound, layer by layer and scenario by scenario."""
     per_gpu = gpu_load(physical_to_logical_map, request.load, request.gpus, request)
-    balance = 1.0 / imbalance(per_gpu, request.relative_speed)
+    largest = imbalance(per_gpu, request.relative_speed)
+    balance = 1.0 / largest
+    lowest = bounds.scenario_imbalance_bound(request)
     return PlacementResult(
         physical_to_logical_map=physical_to_logical_map,
-        balance=mean_over(balance, axis=0),
-        bound=bounds.balance_upper_bound(request),
+        balance=risk.expected(balance, request.scenario_probability),
+        bound=risk.expected(1.0 / lowest, request.scenario_probability),
+        imbalance=largest,
+        risk=risk.risk(largest, request),
+        risk_bound=risk.risk(lowest, request),
         scenario_balance=mean_over(balance, axis=1),
         seconds=seconds,
         strategy=strategy,

@@ -17,13 +17,16 @@ RandomState = npt.NDArray[np.uint64]
 
 
 def compiled(function: Function) -> Function:
-    """Compile to machine code at the first call and keep the code on disk; no threads, so sweeps can use processes."""
-    return cast("Function", numba.njit(cache=True)(function))
+    """Compile to machine code at the first call and keep the code on disk.
+
+    The code starts no threads, so sweeps can use processes, and lets others run, so layers can be searched side by side.
+    """
+    return cast("Function", numba.njit(cache=True, nogil=True)(function))
 
 
-def random_state(seed: int, stream: int) -> RandomState:
-    """Return the state of a generator for one stream (a layer), shape [1]; never zero."""
-    return np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64) | np.uint64(1)
+def random_state(seed: int, *stream: int) -> RandomState:
+    """Return the state of a generator for one stream (such as a layer), shape [1]; never zero."""
+    return np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64) | np.uint64(1)
 
 
 @compiled

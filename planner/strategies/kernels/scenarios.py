@@ -23,6 +23,12 @@ REPLICA_SHARE = 0.2
 GAIN_SHARE = 0.5
 """Share of those moves in which an expert of the fuller GPU gains the copy."""
 
+RETILTED_EVERY = 1_000
+"""Moves after which the factors of the scenarios are set anew."""
+
+LEAST_SUM = 1e-250
+"""Power sums are taken to be at least this, so that their inverse stays finite."""
+
 TOURNAMENT = 3
 """GPUs drawn, of which the fullest is worked on, in half of the moves."""
 
@@ -41,7 +47,19 @@ class Layout(NamedTuple):
     source: Float
     """Share of the tokens that start in a node, shape [node]."""
     doublings: int
-    """The energy is the sum of load^(2^doublings)."""
+    """The energy is a sum of load^(2^doublings)."""
+
+
+class Risk(NamedTuple):
+    """How the scenarios count: (1 - tail weight) mean + tail weight CVaR of their largest loads."""
+
+    probability: Float
+    """Shape [scenario], sum 1."""
+    tail_share: float
+    """CVaR is the mean over the worst scenarios that hold this much of the probability."""
+    tail_weight: float
+    order: float
+    """Scenarios count by largest load^order: 1 is the mean itself, more looks to the worst of them."""
 
 
 class State(NamedTuple):
@@ -61,6 +79,8 @@ class State(NamedTuple):
     """Load over mean and speed, shape [gpu, scenario]."""
     energy: Float
     """Shape [gpu]."""
+    tilt: Float
+    """Factor of each scenario in the energy, shape [scenario]."""
 
 
 class Undo(NamedTuple):
@@ -114,15 +134,63 @@ def add_expert(state: State, layout: Layout, undo: Undo, weight: Float, expert: 
 
 
 @compiled
-def gpu_energy(load: Float, doublings: int) -> float:
-    """Sum over scenarios of load^(2^doublings) for one GPU, ``load`` [scenario]."""
+def gpu_energy(load: Float, tilt: Float, doublings: int) -> float:
+    """Sum over scenarios of tilt * load^(2^doublings) for one GPU, ``load`` and ``tilt`` [scenario]."""
     total = 0.0
-    for value in load:
-        power = value
+    for scenario in range(len(load)):
+        power = load[scenario]
         for _ in range(doublings):
             power *= power
-        total += power
+        total += tilt[scenario] * power
     return total
+
+
+@compiled
+def risk_weights(largest: Float, risk: Risk) -> Float:
+    """Slope of the risk in each scenario's largest load, shape [scenario], sum 1."""
+    weight = (1.0 - risk.tail_weight) * risk.probability
+    left = risk.tail_share
+    for scenario in np.argsort(-largest, kind="mergesort"):
+        taken = min(left, risk.probability[scenario])
+        weight[scenario] += risk.tail_weight * taken / risk.tail_share
+        left -= taken
+    return weight
+
+
+@compiled
+def risk_of(weight: Float, assign: Int64, layout: Layout, risk: Risk) -> float:
+    """Risk of the largest loads of an assignment."""
+    load = new_state(weight, assign, layout).load
+    largest = np.zeros(weight.shape[0])
+    for gpu in range(len(load)):
+        for scenario in range(len(largest)):
+            largest[scenario] = max(largest[scenario], load[gpu, scenario])
+    return float(np.sum(risk_weights(largest, risk) * largest))
+
+
+@compiled
+def retilt(state: State, layout: Layout, risk: Risk) -> float:
+    """Set the factors of the scenarios anew and the energy of all GPUs with them; return the total.
+
+    The energy is sum_k q_k E_k^(order / p), E_k = sum_g load_gk^p, written as sum_k tilt_k E_k with tilt_k = q_k
+    E_k^(order / p - 1): for a rising concave power the tangent, so that what lowers it lowers the energy itself.
+    """
+    gpus, scenarios = state.load.shape
+    largest, power_sum = np.zeros(scenarios), np.zeros(scenarios)
+    for gpu in range(gpus):
+        for scenario in range(scenarios):
+            power = state.load[gpu, scenario]
+            largest[scenario] = max(largest[scenario], power)
+            for _ in range(layout.doublings):
+                power *= power
+            power_sum[scenario] += power
+    exponent = risk.order / 2.0**layout.doublings - 1.0
+    weight = risk_weights(largest, risk)
+    for scenario in range(scenarios):
+        state.tilt[scenario] = weight[scenario] * max(power_sum[scenario], LEAST_SUM) ** exponent
+    for gpu in range(gpus):
+        state.energy[gpu] = gpu_energy(state.load[gpu], state.tilt, layout.doublings)
+    return float(np.sum(state.energy))
 
 
 @compiled
@@ -138,15 +206,21 @@ def new_state(weight: Float, assign: Int64, layout: Layout) -> State:
             holder[expert, count[expert]] = gpu
             count[expert] += 1
             copies[expert, layout.node[gpu]] += 1
+    scenarios = weight.shape[0]
     state = State(
-        assign, copies, count, holder, np.zeros(copies.shape), np.zeros((gpus, weight.shape[0])), np.zeros(gpus)
+        assign,
+        copies,
+        count,
+        holder,
+        np.zeros(copies.shape),
+        np.zeros((gpus, scenarios)),
+        np.zeros(gpus),
+        np.ones(scenarios),
     )
-    undo = new_undo(gpus, weight.shape[0])
+    undo = new_undo(gpus, scenarios)
     for expert in range(experts):
         refresh_fraction(state, layout, expert)
         add_expert(state, layout, undo, weight, expert, 1.0)
-    for gpu in range(gpus):
-        state.energy[gpu] = gpu_energy(state.load[gpu], layout.doublings)
     return state
 
 
@@ -218,7 +292,8 @@ def swap_in_node(state: State, layout: Layout, weight: Float, spots: Int64, undo
         )
         undo.load[gpu, scenario] = state.load[gpu, scenario] - moved / layout.pace[gpu]
         undo.load[other, scenario] = state.load[other, scenario] + moved / layout.pace[other]
-    energy, other_energy = gpu_energy(undo.load[gpu], layout.doublings), gpu_energy(undo.load[other], layout.doublings)
+    energy = gpu_energy(undo.load[gpu], state.tilt, layout.doublings)
+    other_energy = gpu_energy(undo.load[other], state.tilt, layout.doublings)
     if energy + other_energy - state.energy[gpu] - state.energy[other] > allowed:
         return False
     state.load[gpu], state.load[other] = undo.load[gpu], undo.load[other]
@@ -247,11 +322,12 @@ def try_general(state: State, layout: Layout, weight: Float, spots: Int64, undo:
     change = 0.0
     for index in range(undo.number[0]):
         changed = undo.touched[index]
-        change += gpu_energy(state.load[changed], layout.doublings) - state.energy[changed]
+        change += gpu_energy(state.load[changed], state.tilt, layout.doublings) - state.energy[changed]
         undo.mark[changed] = False
     if change <= allowed:
         for index in range(undo.number[0]):
-            state.energy[undo.touched[index]] = gpu_energy(state.load[undo.touched[index]], layout.doublings)
+            changed = undo.touched[index]
+            state.energy[changed] = gpu_energy(state.load[changed], state.tilt, layout.doublings)
         return True
     if gainer < 0:
         book_swap(state, layout, spots)
@@ -322,7 +398,9 @@ def one_move(
 
 
 @compiled
-def anneal(weight: Float, assign: Int64, layout: Layout, moves: int, heat: float, random: RandomState) -> None:
+def anneal(
+    weight: Float, assign: Int64, layout: Layout, risk: Risk, moves: int, heat: float, random: RandomState
+) -> None:
     """Search from ``assign``, changed in place.
 
     A move may raise the energy by ``heat`` times its excess over the perfect balance times an exponential variate; the
@@ -333,10 +411,12 @@ def anneal(weight: Float, assign: Int64, layout: Layout, moves: int, heat: float
     state = new_state(scaled, assign, layout)
     undo = new_undo(len(layout.slots), weight.shape[0])
     spots = np.zeros(5, dtype=np.int64)
-    floor = np.sum(layout.slots > 0) * gpu_energy(np.full(weight.shape[0], 1.0 / largest), layout.doublings)
-    total = np.sum(state.energy)
-    allowed = 0.0
+    perfect = np.full(weight.shape[0], 1.0 / largest)
+    total, floor, allowed = 0.0, 0.0, 0.0
     for move in range(moves):
+        if move % RETILTED_EVERY == 0:
+            total = retilt(state, layout, risk)
+            floor = np.sum(layout.slots > 0) * gpu_energy(perfect, state.tilt, layout.doublings)
         if heat > 0.0:
             excess = max(total - floor, 0.0)
             allowed = -heat * (1.0 - move / moves) * excess * np.log(1.0 - random_unit(random))

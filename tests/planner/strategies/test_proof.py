@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,15 +76,16 @@ def test_an_interrupt_keeps_what_is_proven(monkeypatch: pytest.MonkeyPatch) -> N
     whole = LayerProof.raise_bound
     calls = []
 
-    def interrupt(self: LayerProof, low: float, high: float, precision: float) -> float:
+    def interrupt(self: LayerProof, low: float, *limits: float) -> float:
         if calls:
             raise KeyboardInterrupt
         calls.append(low)
-        return whole(self, low, high, precision)
+        return whole(self, low, *limits)
 
-    plain = run(REQUEST, "contiguous")
+    request = replace(REQUEST, workers=1)
+    plain = run(request, "contiguous")
     monkeypatch.setattr(LayerProof, "raise_bound", interrupt)
-    result = prove(REQUEST, plain, Effort(0.0))
+    result = prove(request, plain, Effort(0.0))
     assert result.interrupted
     assert (result.bound < plain.bound * (1 - 1e-6)).sum() == 1
 
