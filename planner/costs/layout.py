@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.costs.shards import tensor_parallel_problem
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -97,7 +99,7 @@ def _layouts_of_size(
 ) -> Iterator[tuple[int, int, int, int, int]]:
     for pipeline in search.pipeline_parallel:
         for tensor in search.tensor_parallel:
-            if gpus % (pipeline * tensor) or pipeline > model.layers or model.attention.heads % tensor:
+            if gpus % (pipeline * tensor) or pipeline > model.layers or tensor_parallel_problem(model, tensor):
                 continue
             stage = gpus // pipeline
             if tensor > gpus_per_domain or (gpus > gpus_per_domain and gpus_per_domain % tensor):
@@ -118,7 +120,7 @@ def _expert_layouts(model: MoeModel, search: SearchSpec, stage: int, tensor: int
             yield 1, 0
         return
     for ranks in {stage, stage // tensor}:
-        if model.expert_intermediate_size % (stage // ranks):
+        if tensor_parallel_problem(model, tensor, stage // ranks):
             continue
         fewest = -(-model.routed_experts // ranks)
         for extra in search.extra_slots_per_gpu:

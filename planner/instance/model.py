@@ -22,7 +22,9 @@ class WeightFormats(Frozen):
     dense_ffn: Precision
     routed_experts: Precision
     embeddings: Precision = "bf16"
-    block_size: int = Field(default=0, ge=0, description="Side of the blocks that share a scale; 0: none to mind.")
+    block_size: int = Field(
+        default=0, ge=0, description="Side of the blocks that share a scale wherever a part is in fp8; 0: none to mind."
+    )
 
 
 class MoeModel(Frozen):
