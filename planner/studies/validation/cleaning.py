@@ -27,6 +27,7 @@ WIDEST_TENSOR_PARALLEL = 8
 REUSE_SHARE = 0.6
 SAME_TPOT_S = 0.05e-3
 STATED_CONCURRENCY = re.compile(r"_c(\d+)(?:_|$)")
+EMPTY_CONCURRENCY = re.compile(r"\dx\d+_c_")
 ANOTHER_DUMP = re.compile(r"_cfg\d+$")
 
 
@@ -54,16 +55,6 @@ SPECULATIVE_BUILDS = (
 """The same configuration on other builds is 1.25-2.3 times slower (IX02949 7.1 ms against IX00729 13.7 ms)."""
 
 
-def clean(measured: Measured) -> Measured:
-    """Leave out what the rules mark, each row under the first rule that marks it."""
-    reasons: list[str | None] = [None] * len(measured)
-    for reason, rule in RULES:
-        for place, marked in enumerate(rule(measured.rows)):
-            if marked and reasons[place] is None:
-                reasons[place] = reason
-    return measured.without(_with_repeats(measured.rows, reasons))
-
-
 def queue_dominated(rows: Sequence[MeasuredRow]) -> list[bool]:
     """Mark rows whose first token takes more than half of the request: the queue is measured, not the engine.
 
@@ -82,7 +73,7 @@ def disaggregated_as_aggregated(rows: Sequence[MeasuredRow]) -> list[bool]:
 
 
 def unknown_concurrency(rows: Sequence[MeasuredRow]) -> list[bool]:
-    """Mark runs whose own name states another concurrency than the column: per GPU or in all is unknown.
+    """Mark runs whose own name states another concurrency than the column, or an empty one: its scope is unknown.
 
     The name says c224, the column 56; TPOT is up to ten times that of the run read either way. All rows of a run in
     which names and columns differ are left out, since what is wrong is how the run was read.
@@ -93,6 +84,8 @@ def unknown_concurrency(rows: Sequence[MeasuredRow]) -> list[bool]:
 
 def _states_another_concurrency(row: MeasuredRow) -> bool:
     stated = STATED_CONCURRENCY.search(row.source)
+    if stated is None and EMPTY_CONCURRENCY.search(row.source):
+        return row.phase == AGGREGATED
     return row.phase == AGGREGATED and stated is not None and float(stated.group(1)) != row.concurrency
 
 
@@ -158,7 +151,29 @@ def block_bytes(model: MoeModel) -> float:
     return float(sum(params * PRECISION_BYTES[precision] for params, precision in parts))
 
 
+def repeated(rows: Sequence[MeasuredRow]) -> list[bool]:
+    """Mark further copies of one measurement: the same configuration, TPOT within 0.05 ms; the first stays.
+
+    Judged before all other rules: a later dump repeats the rows of an earlier one and drops dates and builds.
+    """
+    marked = []
+    seen: dict[tuple[object, ...], list[float]] = {}
+    for row in rows:
+        copies = seen.setdefault(_configuration(row), [])
+        both = row.phase in (AGGREGATED, DISAGGREGATED)
+        copy = both and any(abs(row.tpot_s - other) < SAME_TPOT_S for other in copies)
+        copies.append(row.tpot_s)
+        marked.append(copy)
+    return marked
+
+
+def _configuration(row: MeasuredRow) -> tuple[object, ...]:
+    load = (row.concurrency, row.input_tokens, row.output_tokens)
+    return (row.group, row.precision or "bf16", row.phase, row.gpus, row.shape, row.prefill_shape, *load)
+
+
 RULES: tuple[tuple[str, Rule], ...] = (
+    ("repeated across dumps", repeated),
     ("disaggregated run labelled aggregated", disaggregated_as_aggregated),
     ("queue dominated", queue_dominated),
     ("scope of concurrency unknown", unknown_concurrency),
@@ -167,25 +182,14 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("speculative decoding by build", speculative_build),
     ("prefix reuse", prefix_reuse),
 )
-REPEATED = "repeated across dumps"
+"""Reason that is counted -> rule, in the order in which a row is judged."""
 
 
-def _with_repeats(rows: Sequence[MeasuredRow], reasons: Sequence[str | None]) -> list[str | None]:
-    """Mark the second copy of one measurement: the same configuration, TPOT equal to 0.1 ms; the first stays."""
-    told: list[str | None] = list(reasons)
-    seen: dict[tuple[object, ...], list[float]] = {}
-    for place, row in enumerate(rows):
-        if told[place] is not None or row.phase not in (AGGREGATED, DISAGGREGATED):
-            continue
-        tpot_s = round(row.tpot_s, 4)
-        copies = seen.setdefault(_configuration(row), [])
-        if any(abs(tpot_s - other) < SAME_TPOT_S for other in copies):
-            told[place] = REPEATED
-        else:
-            copies.append(tpot_s)
-    return told
-
-
-def _configuration(row: MeasuredRow) -> tuple[object, ...]:
-    load = (row.concurrency, row.input_tokens, row.output_tokens)
-    return (row.group, row.precision or "bf16", row.phase, row.gpus, row.shape, row.prefill_shape, *load)
+def clean(measured: Measured) -> Measured:
+    """Leave out what the rules mark, each row under the first rule that marks it."""
+    reasons: list[str | None] = [None] * len(measured)
+    for reason, rule in RULES:
+        for place, marked in enumerate(rule(measured.rows)):
+            if marked and reasons[place] is None:
+                reasons[place] = reason
+    return measured.without(reasons)
