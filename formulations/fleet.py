@@ -186,6 +186,16 @@ class FleetProgram:
         """Domains of a packed pool in use, in the values held."""
         return int(round(pyo.value(self.model.packing[pool].domains_used)))  # noqa: RUF046 - Pyomo has no types
 
+    @property
+    def started(self) -> bool:
+        """Whether a first solve has values to start from."""
+        return any(variable.value is not None for variable in self.model.replicas.values())
+
+    def start_from(self, replicas: Mapping[int, int]) -> None:
+        """Give a new program replicas to start from; candidates not named run none."""
+        for c, variable in self.model.replicas.items():
+            variable.set_value(replicas.get(c, 0))
+
     def held_values(self) -> Any:  # noqa: ANN401 - a Pyomo ComponentMap
         """Return the values that the variables hold now, to start another solve from."""
         variables = self.model.component_data_objects(pyo.Var)

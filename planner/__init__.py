@@ -15,7 +15,7 @@ _HOMES = {
     "solve_case": ("planner.studies.api", "solve_case"),
     "evaluate": ("planner.judge.judge", "judge"),
     "compare": ("planner.studies.compare", "compare_strategies"),
-    "sweep": ("planner.studies.sweep", "run_sweep"),
+    "sweep": ("planner.studies.sweeps.run", "run_sweep"),
     "place": ("planner.strategies.api", "place"),
     "rebalance_experts": ("planner.strategies.api", "rebalance_experts"),
     "Topology": ("planner.topology.topology", "Topology"),

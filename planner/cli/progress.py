@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from planner.solver.result import ProgressPoint
 
 _QUIET_S = 1.0
 _INTERVAL_S = 0.2
+_LINE_S = 5.0
 
 
 class ProgressLine:
@@ -51,3 +54,40 @@ class ProgressLine:
 
 def _number(value: float) -> str:
     return f"{value:,.2f}" if math.isfinite(value) else "-"
+
+
+@contextmanager
+def points_bar(title: str, *, shown: bool) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
+    """Show how many points are done, how fast, and how long is left; plain lines where stderr is no terminal.
+
+    Yields the function to call with each new row, the points done and all points.
+    """
+    if not shown:
+        yield lambda row, done, points: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    began = time.perf_counter()
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        bar = progress.add_task("points", total=None)
+        last = began
+
+        def update(row: dict[str, Any], done: int, points: int) -> None:
+            nonlocal last
+            progress.update(bar, completed=done, total=points)
+            now = time.perf_counter()
+            if not console.is_terminal and (now - last > _LINE_S or done == points):
+                last = now
+                sys.stderr.write(f"{title}: {done} of {points} points, {now - began:.0f} s\n")
+
+        yield update

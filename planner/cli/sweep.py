@@ -1,4 +1,4 @@
-"""`planner sweep`: a grid of changes of one case."""
+"""`planner sweep`: many certified solves of one case."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from planner.cli.options import TimeLimitOption
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one.")]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes that solve points side by side.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Keep the points that the table already holds.")]
+BackendOption = Annotated[str, typer.Option("--backend", help="processes, or ray: a local or an existing Ray cluster.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Points solved side by side.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Keep the points that the folder already holds.")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the table. Default: outputs/sweep_NAME.")]
+MOST_SHOWN = 40
 
 
 def sweep(
     name: SweepArgument,
+    backend: BackendOption = "processes",
     workers: WorkersOption = 1,
     resume: ResumeOption = False,
     out: OutFolder = None,
@@ -25,36 +28,72 @@ def sweep(
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
-    """Solve every point of a grid; writes points.jsonl, one line a point, and resumes where it stopped.
+    """Solve every point of a sweep; a killed sweep goes on with --resume where it stopped.
+
+    Writes points.jsonl while it runs, points.parquet and points.csv at the end.
 
     Example: planner sweep h800_kv_and_speed --workers 2
     """
     with reporting(output_format, quiet=quiet) as output:
-        from planner.solver.options import SolveOptions
+        from planner.cli.progress import points_bar
         from planner.studies.runs import DEFAULT_FOLDER
-        from planner.studies.sweep import load_sweep, run_sweep
+        from planner.studies.sweeps.run import load_sweep, run_sweep, sweep_options
 
         spec = load_sweep(name)
-        payload = run_sweep(
-            spec,
-            out or DEFAULT_FOLDER / f"sweep_{spec.name}",
-            workers=workers,
-            resume=resume,
-            options=SolveOptions(time_limit_s=time_limit, gap=1e-3),
-            on_point=lambda row: output.note(_line(row)),
-        )
+        with points_bar(spec.name, shown=not quiet) as update:
+            payload = run_sweep(
+                spec,
+                out or DEFAULT_FOLDER / f"sweep_{spec.name}",
+                workers=workers,
+                backend=backend,
+                resume=resume,
+                options=sweep_options(spec, time_limit),
+                on_point=update,
+            )
         output.document(payload, lambda: _text(payload))
         if payload["failed"]:
             raise typer.Exit(3)
 
 
-def _line(row: dict[str, Any]) -> str:
-    point = ", ".join(f"{key}={value}" for key, value in row["point"].items())
-    cost = "no plan" if row["cost_usd"] is None else f"{row['cost_usd']:,.2f} $, {row['gpus_used']} GPUs used"
-    return f"{point}: {cost}" + (f" ({row['reasons'][0]})" if row["reasons"] else "")
-
-
 def _text(payload: dict[str, Any]) -> str:
-    lines = [_line(row) for row in payload["rows"]]
+    from planner.report import terminal
+
+    keys = list(dict.fromkeys(key for row in payload["rows"] for key in row["point"]))
+    columns = [*(_short(key) for key in keys), "$", "gap", "GPUs", "layout"]
+    table = terminal.empty_table("", columns, left=len(keys))
+    for row in payload["rows"][:MOST_SHOWN]:
+        values = (_cell(row["point"].get(key, "as it is")) for key in keys)
+        if row["cost_usd"] is None:
+            terminal.add_row(table, *values, row["status"], "", "", (row["reasons"] or [""])[0])
+        else:
+            cost, gap = f"{row['cost_usd']:,.2f}", f"{100 * row['gap']:.2f} %"
+            terminal.add_row(table, *values, cost, gap, row["gpus_used"], row["layout"])
+    lines = [payload["title"], terminal.printed(table)]
+    if len(payload["rows"]) > MOST_SHOWN:
+        lines.append(f"{len(payload['rows']) - MOST_SHOWN} more points in the table")
+    lines += [_swing(entry) for entry in payload["tornado"]]
+    lines += [_flip(entry) for entry in payload["break_even"]]
     counts = f"{payload['done']} of {payload['points']} points done, {payload['failed']} failed"
-    return "\n".join([*lines, f"{counts}; table: {payload['table_path']}"])
+    limited = f", {payload['time_limited']} at the time limit" if payload["time_limited"] else ""
+    return "\n".join([*lines, f"{counts}{limited}; table: {payload['table_path']}"])
+
+
+def _short(key: str) -> str:
+    parts = key.split(".")
+    return ".".join(parts[-2:])
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _swing(entry: dict[str, Any]) -> str:
+    low, high = (f"{value:,.2f}" if value is not None else "no plan" for value in (entry["low_usd"], entry["high_usd"]))
+    return f"{entry['key']}: {entry['low']} -> {low} $, {entry['high']} -> {high} $"
+
+
+def _flip(entry: dict[str, Any]) -> str:
+    if not entry["flips"]:
+        return f"{entry['key']}: {entry['watch']} stays {entry['below_choice']} over the whole range"
+    where = f"between {entry['below']:.5g} and {entry['above']:.5g}"
+    return f"{entry['key']}: {entry['watch']} turns from {entry['below_choice']} into {entry['above_choice']} {where}"

@@ -44,7 +44,8 @@ def _value(text: str) -> Any:  # noqa: ANN401 - any TOML value
 def apply(data: dict[str, Any], changes: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Return ``data`` with each dotted key replaced.
 
-    An entry of a list of tables is named by its position or by its ``name``.
+    An entry of a list of tables is named by its position or by its ``name``. A price set by hand takes the place of a
+    price column and the other way round, so that one ``--set`` is enough.
 
     Raises
     ------
@@ -60,11 +61,24 @@ def apply(data: dict[str, Any], changes: Mapping[str, Any], file: str) -> dict[s
             table[position] = value
         elif isinstance(table, dict):
             table[last] = value
+            _replace_other_price(table, last, ".".join(path), changes)
         else:
             problems.append(Problem(file, key, "no such table to set", "use dots between table, entry name and key"))
     if problems:
         raise InstanceError(problems)
     return result
+
+
+_OTHER_PRICE = {"usd_per_gpu_hour": "price_column", "price_column": "usd_per_gpu_hour"}
+
+
+def _replace_other_price(table: dict[str, Any], key: str, path: str, changes: Mapping[str, Any]) -> None:
+    other = _OTHER_PRICE.get(key)
+    if other is None or f"{path}.{other}" in changes:
+        return
+    table.pop(other, None)
+    if key == "usd_per_gpu_hour" and f"{path}.price_source" not in changes:
+        table["price_source"] = "set for this run"
 
 
 def _walk(table: Any, path: list[str]) -> Any:  # noqa: ANN401 - raw TOML

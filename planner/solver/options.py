@@ -40,6 +40,8 @@ class SolveOptions:
         a formulation must still scale its objective and rows to about 1.
     highs
         Further HiGHS options by their own names, for experiments.
+    repeatable
+        Limits that the planner sets by itself count nodes, not seconds, so that a slow machine gives the same answer.
     """
 
     time_limit_s: float | None = None
@@ -50,6 +52,7 @@ class SolveOptions:
     node_limit: int | None = None
     mip_abs_gap: float | None = None
     highs: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    repeatable: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no run could honour.

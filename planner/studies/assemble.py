@@ -10,7 +10,7 @@ from planner.plan import Deployment, DomainContent, DomainUse, Plan
 if TYPE_CHECKING:
     from formulations.blocks.packing import Patterns
     from formulations.fleet import FleetChoice
-    from planner.costs.tables import CostTables
+    from planner.costs.tables import Candidate, CostTables
     from planner.instance.instance import Instance
     from planner.studies.imbalance import ImbalanceBook
 
@@ -19,6 +19,32 @@ def placement_keys(tables: CostTables, choice: FleetChoice) -> set[tuple[int, in
     """Numbers of ranks and slots that the chosen deployments need a map for."""
     chosen = [tables.candidates[c] for c in choice.replicas]
     return {(entry.expert_parallel, entry.slots_per_gpu) for entry in chosen if entry.slots_per_gpu}
+
+
+def replicas_of(plan: Plan, tables: CostTables) -> dict[int, int]:
+    """Replicas of each candidate that a plan runs, candidate -> count; deployments without a candidate are left out."""
+    position = {name: d for d, name in enumerate(tables.class_names)}
+    found: Counter[int] = Counter()
+    for entry in plan.deployments:
+        served = {position[name] for name in entry.requests_per_s if name in position}
+        shape = (entry.pool, entry.phase, *_shape(entry))
+        match = next(
+            (
+                c
+                for c, candidate in enumerate(tables.candidates)
+                if (tables.pool_names[candidate.pool], candidate.phase, *_shape(candidate)) == shape
+                and served <= set(candidate.classes)
+            ),
+            None,
+        )
+        if match is not None:
+            found[match] += entry.replicas
+    return dict(found)
+
+
+def _shape(entry: Deployment | Candidate) -> tuple[int, ...]:
+    degrees = entry.tensor_parallel, entry.data_parallel, entry.pipeline_parallel
+    return (*degrees, entry.expert_parallel, entry.slots_per_gpu)
 
 
 def assemble(instance: Instance, tables: CostTables, choice: FleetChoice, book: ImbalanceBook) -> Plan:

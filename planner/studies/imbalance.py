@@ -8,6 +8,7 @@ from planner.plan import map_key
 from planner.strategies import STRATEGIES
 from planner.strategies.bounds import imbalance_lower_bound
 from planner.strategies.problem import PlacementRequest
+from planner.studies.shelf import PlacementShelf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +25,20 @@ class ImbalanceBook:
 
     A key is (expert_parallel, slots_per_gpu). ``optimistic`` never exceeds what any placement can reach, so tables
     built from it give a valid lower bound on the whole; ``current`` uses what a search achieved where there is one.
+    ``shelf`` holds placements of earlier instances.
     """
 
-    def __init__(self, instance: Instance, seed: int = 0, strategy: str = "local_search") -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        seed: int = 0,
+        strategy: str = "local_search",
+        shelf: PlacementShelf | None = None,
+    ) -> None:
         self.instance = instance
         self.seed = seed
         self.strategy = strategy
+        self.shelf = PlacementShelf() if shelf is None else shelf
         self.placements: dict[Key, PlacementResult] = {}
         self._bounds: dict[Key, NDArray[np.float64]] = {}
 
@@ -49,7 +58,11 @@ class ImbalanceBook:
         """Search a placement for one key, if there is none yet."""
         if key in self.placements:
             return
-        self.placements[key] = STRATEGIES[self.strategy].place(self.request(key))
+        request = self.request(key)
+        known = self.shelf.get(request, self.strategy)
+        self.placements[key] = STRATEGIES[self.strategy].place(request) if known is None else known
+        if known is None:
+            self.shelf.put(request, self.placements[key])
 
     def request(self, key: Key) -> PlacementRequest:
         """Placement question of one key."""

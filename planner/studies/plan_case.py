@@ -10,14 +10,23 @@ from planner.studies.serving import ServingAnswer, solve_serving
 
 if TYPE_CHECKING:
     from planner.instance.instance import Instance
+    from planner.plan import Plan
     from planner.solver.options import SolveOptions
     from planner.studies.serving import Progress
+    from planner.studies.shelf import PlacementShelf
 
 
 def plan_case(
-    instance: Instance | LifecycleInstance, options: SolveOptions | None = None, progress: Progress | None = None
+    instance: Instance | LifecycleInstance,
+    options: SolveOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    shelf: PlacementShelf | None = None,
+    start: Plan | None = None,
 ) -> ServingAnswer | LifecycleAnswer:
     """Plan a case at least cost with a proven bound.
+
+    ``shelf`` holds placements searched before and ``start`` a plan of a similar case, both for cases with a model.
 
     Raises
     ------
@@ -26,4 +35,4 @@ def plan_case(
     """
     if isinstance(instance, LifecycleInstance):
         return solve_lifecycle(instance, options, progress)
-    return solve_serving(instance, options, progress)
+    return solve_serving(instance, options, progress, shelf=shelf, start=start)

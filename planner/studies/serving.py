@@ -18,7 +18,7 @@ from planner.judge.evaluate import evaluate
 from planner.solver.highs import solve_pyomo
 from planner.solver.options import SolveOptions
 from planner.solver.result import ProgressPoint, SolveResult, StopReason
-from planner.studies.assemble import assemble, placement_keys
+from planner.studies.assemble import assemble, placement_keys, replicas_of
 from planner.studies.certificate import Certified, judged_difference, status_of
 from planner.studies.explain import reasons_without_candidates, reasons_without_plan
 from planner.studies.imbalance import ImbalanceBook
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from planner.instance.instance import Instance
+    from planner.plan import Plan
+    from planner.studies.shelf import PlacementShelf
 
     Progress = Callable[[str, ProgressPoint], None]
 
@@ -35,6 +37,7 @@ _MOST_ROUNDS = 12
 _SECOND_AIM_SHARE = 0.25
 _THIRD_AIM_SHARE = 0.1
 _SIDE_SOLVE_S = 20.0
+_SIDE_SOLVE_NODES = 4000
 _AFTER_INTERRUPT_S = 3.0
 _LEAST_S = 0.5
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
@@ -67,6 +70,7 @@ class _Search:
     options: SolveOptions
     progress: Progress | None
     book: ImbalanceBook
+    start: Plan | None = None
     began: float = field(default_factory=time.perf_counter)
     solves: list[SolveResult] = field(default_factory=list)
     stopped_between_solves: bool = False
@@ -83,7 +87,11 @@ class _Search:
         if self.interrupted:
             return replace(self.options, time_limit_s=_AFTER_INTERRUPT_S)
         if self.options.time_limit_s is None:
-            return self.options if share == 1.0 else replace(self.options, time_limit_s=share * _SIDE_SOLVE_S)
+            if share == 1.0:
+                return self.options
+            if self.options.repeatable:
+                return replace(self.options, node_limit=round(share * _SIDE_SOLVE_NODES))
+            return replace(self.options, time_limit_s=share * _SIDE_SOLVE_S)
         remaining = self.options.time_limit_s - (time.perf_counter() - self.began)
         return replace(self.options, time_limit_s=max(_LEAST_S, share * remaining))
 
@@ -108,8 +116,19 @@ def solve_serving(
     options: SolveOptions | None = None,
     progress: Progress | None = None,
     strategy: str = "local_search",
+    shelf: PlacementShelf | None = None,
+    start: Plan | None = None,
 ) -> ServingAnswer:
     """Plan a case, with its experts placed by ``strategy``.
+
+    Parameters
+    ----------
+    instance, options, progress, strategy
+        The case, limits of the solves, who watches them, and who places experts.
+    shelf
+        Placements searched before.
+    start
+        A plan of a similar case: each solve starts from its deployments, as far as they are candidates here.
 
     Raises
     ------
@@ -119,9 +138,9 @@ def solve_serving(
         If the judge disagrees with the program about a plan's cost or finds a limit broken.
     """
     options = options or SolveOptions()
-    search = _Search(instance, options, progress, ImbalanceBook(instance, options.seed, strategy))
+    search = _Search(instance, options, progress, ImbalanceBook(instance, options.seed, strategy, shelf), start)
     tables = build_tables(instance, search.book.optimistic)
-    program = _program(instance, tables)
+    program = _program(search, tables)
     bounding = search.least_cost(program, "bound")
     if not bounding.has_point and bounding.stop_reason is StopReason.interrupted:
         raise KeyboardInterrupt
@@ -130,12 +149,15 @@ def solve_serving(
     return _refine(search, tables, program, bounding)
 
 
-def _program(instance: Instance, tables: CostTables) -> fleet.FleetProgram:
+def _program(search: _Search, tables: CostTables) -> fleet.FleetProgram:
     """Build the program, once every class has candidates: achieved placements may leave one without."""
-    missing = reasons_without_candidates(instance, tables)
+    missing = reasons_without_candidates(search.instance, tables)
     if missing:
         raise NoPlanFound(missing)
-    return fleet.build(tables)
+    program = fleet.build(tables)
+    if search.start is not None:
+        program.start_from(replicas_of(search.start, tables))
+    return program
 
 
 def _refine(search: _Search, tables: CostTables, program: fleet.FleetProgram, bounding: SolveResult) -> ServingAnswer:
@@ -178,7 +200,7 @@ def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]
     for narrowed in offered:
         if reasons_without_candidates(search.instance, narrowed) and narrowed is not offered[-1]:
             continue
-        program = _program(search.instance, narrowed)
+        program = _program(search, narrowed)
         result = search.least_cost(program, f"round {latest.number}")
         if result.has_point:
             return _Round(narrowed, program, result, placed, latest.number + 1)
