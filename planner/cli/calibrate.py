@@ -12,28 +12,41 @@ from planner.cli.validate import Split
 
 
 def calibrate(
-    file: Annotated[Path, typer.Argument(help="Measured rows, or with --site a benchmark tool's result too.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Tables of measured rows, or results of benchmark tools.", metavar="FILE...")
+    ],
     out: Annotated[Path, typer.Option(help="Profile to write, a .toml file.")],
     profile: Annotated[str | None, typer.Option(help="Profile to start from: its values are the priors.")] = None,
     site: Annotated[
         bool, typer.Option("--site", help="Keep the profile's values and add your site's own factors (3+ points).")
     ] = False,
     by: Annotated[Split, typer.Option(help="What is left out together for the stated error.")] = Split.group,
+    model: Annotated[str | None, typer.Option(help="Model of a benchmark tool's result.")] = None,
+    hardware: Annotated[str | None, typer.Option(help="Accelerator of a benchmark tool's result.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine of a benchmark tool's result.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Storage of a benchmark tool's result.")] = None,
+    tp: Annotated[int, typer.Option(help="Tensor parallel width of a benchmark tool's result.", min=1)] = 1,
+    dp: Annotated[int, typer.Option(help="Attention ranks of a benchmark tool's result.", min=1)] = 1,
+    ep: Annotated[int | None, typer.Option(help="Expert parallel width of a benchmark tool's result.", min=1)] = None,
+    pp: Annotated[int, typer.Option(help="Pipeline stages of a benchmark tool's result.", min=1)] = 1,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
     """Fit a calibration profile to measured rows and state its error on parts left out.
 
     Example: planner calibrate measured_serving.csv --out my-profile.toml
+
+    Example: planner calibrate c8.json c16.json c32.json --site --model glm-5 --hardware h200 --engine vllm --tp 8
+    --precision fp8 --out ours.toml
     """
     with reporting(output_format, quiet=quiet) as output:
-        from planner.exchange.measured_serving import read_measured_serving
         from planner.exchange.model_toml import frozen_toml, write_whole
         from planner.report.errors_text import calibration_text
+        from planner.studies.validation.inputs import Site, read_inputs
         from planner.studies.validation.predictor import DEFAULT_PROFILE, FIT_START
 
         _check_target(out)
-        rows = read_measured_serving(file)
+        rows = read_inputs(files, Site(model, hardware, engine, precision, tp, dp, ep, pp))
         if site:
             from planner.studies.validation.site_calibration import correct_site
 

@@ -78,8 +78,8 @@ def site_correction(profile: Calibration, row: MeasuredRow) -> SiteCorrection | 
 
 def _row(question: EstimateQuestion) -> tuple[MeasuredRow, Calibration]:
     problems: list[Problem] = number_problems(question)
-    model = _collected(problems, lambda: _model(question))
-    accelerator = _collected(problems, lambda: _accelerator(question.hardware))
+    model = _collected(problems, lambda: model_named(question.model, question.precision))
+    accelerator = _collected(problems, lambda: accelerator_named(question.hardware))
     profile = _collected(problems, lambda: load_calibration(question.profile))
     if model is not None:
         problems += shape_problems(question, model)
@@ -122,18 +122,20 @@ def _collected(problems: list[Problem], of: Any) -> Any:  # noqa: ANN401 - whate
         return None
 
 
-def _model(question: EstimateQuestion) -> MoeModel:
+def model_named(name: str, precision: str | None) -> MoeModel:
+    """Load a model by file, shipped name or hub name, in a precision other than its own if one is given."""
     try:
-        model = load_model(question.model)
+        model = load_model(name)
     except InstanceError:
-        named = model_of_name(question.model)
+        named = model_of_name(name)
         if named is None:
             raise
         model = named
-    return model if question.precision is None else with_weights(model, question.precision)
+    return model if precision is None else with_weights(model, precision)
 
 
-def _accelerator(name: str) -> Accelerator:
+def accelerator_named(name: str) -> Accelerator:
+    """Load an accelerator by file, shipped name or the name that a driver prints."""
     try:
         return load_accelerator(name)
     except InstanceError:

@@ -1,0 +1,1 @@
+"""Results of the engines' own benchmark tools: vLLM and SGLang `bench serve`, trtllm-bench, AIPerf, InferenceX."""
