@@ -204,7 +204,7 @@ def test_br13_copies_lower_the_tokens_of_a_rank() -> None:
 
 
 def test_br15_a_dump_of_one_rank_is_no_load(tmp_path: Path) -> None:
-    """From sglang issue 5524: 16 of 256 counts; the message names the experts that were seen, and `place` exits with 2."""
+    """From sglang issue 5524: 16 of 256 counts; the message names those seen, `place` exits with 2."""
     load = np.zeros((1, 256))
     load[0, :16] = [162554, 147879, 102827, 108924, 46123, 505540, 98864, 184719] * 2
     result = CliRunner().invoke(app, ["place", "--loads", str(written(tmp_path, load)), "--gpus", "16"])
@@ -221,7 +221,7 @@ def test_br15_the_published_dump() -> None:
 
 
 def test_br17_forced_balance_that_touches_half_the_experts() -> None:
-    """From afd-plugin issue 156: 64 ranks x 16 tokens cycle the same prefix: 128 of 256 experts, 2 of 4 on every rank."""
+    """From afd-plugin issue 156: 64 ranks x 16 tokens cycle one prefix: 128 of 256 experts, 2 of 4 a rank."""
     tokens = np.arange(64 * 16)
     routing = np.stack([(tokens * 8 + choice) % 128 * 2 for choice in range(8)], axis=1)
     assert len(np.unique(routing)) == 128
