@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli import place_traffic, place_traffic_report
+from planner.cli import place_replan, place_replan_text, place_slots, place_traffic, place_traffic_report
 from planner.cli.support import Format, FormatOption, Output, QuietOption, reporting
 from planner.errors import InstanceError, Problem
 
@@ -37,7 +37,7 @@ def place(
     loads: Annotated[
         list[Path] | None, typer.Option(help="Load file or folder an engine recorded; repeat it for scenarios.")
     ] = None,
-    slots_per_gpu: Annotated[int | None, typer.Option(help="Expert slots of a GPU in each layer.")] = None,
+    slots_per_gpu: place_slots.SlotsOption = None,
     redundant: Annotated[int | None, typer.Option(help="Extra experts a layer; default: the fewest that fit.")] = None,
     gpus_per_node: Annotated[int | None, typer.Option(help="GPUs of a node; default: one node.")] = None,
     nodes_per_rack: Annotated[int | None, typer.Option(help="Nodes of a rack.")] = None,
@@ -66,6 +66,14 @@ def place(
     prices: place_traffic.PricesOption = None,
     deduplicate: place_traffic.DeduplicateOption = True,
     oversubscription: place_traffic.OversubscriptionOption = 1.0,
+    previous: place_replan.PreviousOption = None,
+    max_moved: place_replan.MaxMovedOption = None,
+    remaining: place_replan.RemainingOption = None,
+    expert_bytes: place_replan.ExpertBytesOption = None,
+    move_overhead: place_replan.MoveOverheadOption = 0.0,
+    max_changed_layers: place_replan.MaxChangedOption = None,
+    survive: place_replan.SurviveOption = None,
+    target_balance: place_replan.TargetBalanceOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the map file.")] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
@@ -77,7 +85,21 @@ def place(
         from planner.strategies.proof import Effort
 
         began = time.perf_counter()
-        problems = _option_problems(gpus, slots_per_gpu, redundant, gap, time_limit, seed)
+        given = place_slots.Slots(slots_per_gpu, redundant, gpus_per_node)
+        replan = place_replan.Replan(
+            previous,
+            max_moved,
+            remaining,
+            expert_bytes,
+            move_overhead,
+            max_changed_layers,
+            survive,
+            target_balance,
+            model,
+            hardware,
+        )
+        problems = _option_problems(gpus, gap, time_limit, seed) + given.problems()
+        problems += replan.problems(slots_given=given.given, strategy=strategy)
         if nodes_per_rack is not None and gpus_per_node is None:
             problems.append(Problem("command line", "--nodes-per-rack", "without --gpus-per-node", "give both"))
         options = place_traffic.TrafficOptions(
@@ -86,14 +108,14 @@ def place(
             balance_floor,
             frontier,
             model,
-            hardware,
+            hardware if model is not None or expert_bytes is None else None,
             tokens_per_gpu,
             calibration,
             prices,
             deduplicate,
             oversubscription,
         )
-        inputs, slots, speed = _inputs(problems, options, loads or [], gpus, slots_per_gpu, redundant, dead, gpu_speed)
+        inputs, slots, speed = _inputs(problems, options, loads or [], gpus, given, dead, gpu_speed, replan)
         chosen = strategy or inputs.default_strategy()
         request = PlacementRequest(
             load=inputs.load,
@@ -114,30 +136,32 @@ def place(
             integer=time_limit is not None,
         )
         with LayerProgress(shown=not quiet) as line:
-            result = run(request, chosen, effort, line.update)
-        _finish(request, result, out, output, inputs)
+            answer = place_replan.plan(
+                replan,
+                request,
+                lambda asked: run(asked, chosen, effort, line.update),
+                gpus_per_node,
+                lost=bool(dead.strip()),
+            )
+        _finish(answer, out, output, inputs)
 
 
 place.__doc__ = f"{place.__doc__}\n\n{EXAMPLE}"
 
 
-def _finish(
-    request: PlacementRequest,
-    result: PlacementResult,
-    out: Path | None,
-    output: Output,
-    inputs: place_traffic.TrafficInputs,
-) -> None:
+def _finish(answer: place_replan.Answer, out: Path | None, output: Output, inputs: place_traffic.TrafficInputs) -> None:
     """Write the map, print the answer; an interrupted search has both, and then says so by its exit code."""
     from planner.exchange.placement_folder import write_placement
     from planner.strategies.summary import summary
 
+    request, result = answer.request, answer.result
     path = None if out is None else os.path.relpath(write_placement(out, request, result))
+    place_replan.write(answer, out)
     for warning in inputs.warnings:
         output.note(f"warning: {warning}")
     _warn(request, result, output.note)
     report = summary(request, result, path) | {"warnings": inputs.warnings}
-    report |= place_traffic_report.report(inputs, request, result, out)
+    report |= place_traffic_report.report(inputs, request, result, out) | answer.report
     output.document(report, lambda: _text(request, report, result.strategy))
     if result.interrupted:
         raise KeyboardInterrupt
@@ -148,51 +172,34 @@ def _inputs(
     options: place_traffic.TrafficOptions,
     loads: list[Path],
     gpus: int,
-    slots_per_gpu: int | None,
-    redundant: int | None,
+    given: place_slots.Slots,
     dead: str,
     gpu_speed: Path | None,
+    replan: place_replan.Replan,
 ) -> tuple[place_traffic.TrafficInputs, NDArray[np.int64], NDArray[np.float64] | None]:
     """Read the files and settle the slots of every GPU; raise all problems together, those found before among them."""
-    import numpy as np
-
     from planner.exchange.speeds import read_speeds
-    from planner.strategies import redundancy
 
     out_of_service = _parse_dead(dead, gpus, problems)
     inputs = place_traffic.read(options, loads, gpus, problems)
     speed = None
+    if inputs is not None:
+        replan.read(inputs.load.shape, gpus, problems)
     try:
         speed = None if gpu_speed is None or not 1 <= gpus <= MOST_GPUS else read_speeds(gpu_speed, gpus)
     except InstanceError as error:
         problems.extend(error.problems)
     if problems or inputs is None:
         raise InstanceError(problems)
-    in_service = gpus - len(out_of_service)
-    experts = inputs.load.shape[2]
-    if slots_per_gpu is None:
-        extra = redundancy.lowest_redundant(experts, in_service) if redundant is None else redundant
-        slots_per_gpu = redundancy.slots_per_gpu(experts, in_service, extra)
-    if slots_per_gpu > experts:
-        message = f"{slots_per_gpu} slots a GPU for {experts} experts: a second copy on a GPU carries nothing"
-        raise InstanceError.single("command line", "slots", message, "give fewer slots, redundant experts or more GPUs")
-    slots = np.full(gpus, slots_per_gpu, dtype=np.int64)
-    slots[sorted(out_of_service)] = 0
-    return inputs, slots, speed
+    return inputs, given.settle(inputs.load.shape[2], gpus, out_of_service, replan), speed
 
 
-def _option_problems(
-    gpus: int, slots_per_gpu: int | None, redundant: int | None, gap: float | None, time_limit: float | None, seed: int
-) -> list[Problem]:
+def _option_problems(gpus: int, gap: float | None, time_limit: float | None, seed: int) -> list[Problem]:
     problems = []
     if not 1 <= gpus <= MOST_GPUS:
         problems.append(Problem("command line", "--gpus", f"is {gpus}, must be from 1 to {MOST_GPUS}"))
     if seed < 0:
         problems.append(Problem("command line", "--seed", f"is {seed}, must not be negative"))
-    if slots_per_gpu is not None and slots_per_gpu < 1:
-        problems.append(Problem("command line", "--slots-per-gpu", f"is {slots_per_gpu}, must be at least 1"))
-    if slots_per_gpu is not None and redundant is not None:
-        problems.append(Problem("command line", "--redundant", "given beside --slots-per-gpu", "give one of the two"))
     if gap is not None and not 0 <= gap < 1:
         problems.append(Problem("command line", "--gap", f"is {gap}, must be a fraction from 0 to below 1"))
     if time_limit is not None and not time_limit >= 0:
@@ -268,6 +275,7 @@ def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> s
         if row["gap"] == row["gap"]
     )
     lines.extend(place_traffic_report.text(report))
+    lines.extend(place_replan_text.text(report))
     if report["map_path"]:
         lines.append(f"map: {report['map_path']}")
     return "\n".join(lines)

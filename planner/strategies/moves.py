@@ -11,6 +11,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from planner.strategies.problem import IntArray, PlacementRequest
 
+BoolArray = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Move:
@@ -26,7 +28,7 @@ class Move:
     """Slot on that GPU, from 0."""
 
 
-def held_before(running: IntArray, experts: int) -> npt.NDArray[np.bool_]:
+def held_before(running: IntArray, experts: int) -> BoolArray:
     """Whether each GPU holds each expert, bool [gpu, expert]; ``running`` [gpu, slot] with -1 for empty slots."""
     home = np.zeros((len(running), experts), dtype=np.bool_)
     gpu, slot = np.nonzero(running >= 0)
@@ -91,9 +93,7 @@ def in_place(running: IntArray, planned: IntArray) -> IntArray:
     return ordered
 
 
-def list_moves(
-    running: IntArray, planned: IntArray, alive: npt.NDArray[np.bool_], near: IntArray, layer: int
-) -> list[Move]:
+def list_moves(running: IntArray, planned: IntArray, alive: BoolArray, near: IntArray, layer: int) -> list[Move]:
     """Name a source for every moved slot of one layer.
 
     A copy comes from a GPU of its own domain where one holds it (scale-up is the faster link), else from any in

@@ -23,8 +23,9 @@ LADDER = (0.02, 0.05, 0.15, 0.5)
 def priced(request: PlacementRequest, running: IntArray, links: Links, remaining_s: float) -> PlacementResult:
     """Choose for every layer the budget with the largest time saved less time moving.
 
-    Time saved is the layer's part of ``remaining_s``; layers run, and migrate, one after another, so they add up and the
-    best choice is made layer by layer. What a migration costs once is not in it (`planner.strategies.migration.Verdict`).
+    Time saved is the layer's part of ``remaining_s``; layers run, and migrate, one after another, so they add up and
+    the best choice is made layer by layer. What a migration costs once is not in it (see
+    `planner.strategies.migration.Verdict`).
     """
     began = time.perf_counter()
     plan = Replanner(request, running)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from planner.errors import NoPlanFound
 from planner.strategies.carry_over import carry_over
 from planner.strategies.moves import held_before, in_place, interchangeable, moved_slots, relabel
 from planner.strategies.parallel import default_workers, map_ordered
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from planner.strategies.kernels.packing import Int64
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
     from planner.strategies.result import PlacementResult
+
+    RowOf = Callable[[int], IntArray]
+    """Map row, shape [slots_total], of a layer."""
 
 MOVES_PER_SLOT = 600
 MOST_MOVES = 600_000
@@ -51,6 +55,8 @@ class Replanner:
     running: IntArray
     domain: IntArray | None = None
     least: int = 1
+    free: bool = False
+    """Whether moves count for nothing."""
     blocks: IntArray = field(init=False)
     """Running map, shape [layer, gpu, slot before]."""
 
@@ -90,7 +96,7 @@ class Replanner:
             np.array(request.node_of_gpu) if near else np.zeros(request.gpus, dtype=np.int64),
             np.array(request.rack_of_node) if near else np.zeros(1, dtype=np.int64),
             np.array(request.source_share) if near else np.ones(1),
-            held_before(self.blocks[layer], request.experts),
+            held_before(self.blocks[layer], request.experts) | self.free,
             np.ascontiguousarray(self.blocks[layer]),
             np.zeros(request.gpus, dtype=np.int64) if self.domain is None else np.array(self.domain),
             self.least,
@@ -151,7 +157,7 @@ def budgeted(request: PlacementRequest, running: IntArray, max_moved: float) -> 
         late = deadline is not None and time.perf_counter() > deadline
         return plan.row(layer, start if late or budget == 0 else plan.search(layer, start, budget))
 
-    return gather(plan, one, began, "replan")
+    return gather(plan, one, lambda layer: plan.row(layer, plan.start(layer)), began, "replan")
 
 
 def settled(request: PlacementRequest, running: IntArray, planned: PlacementResult) -> PlacementResult:
@@ -159,20 +165,38 @@ def settled(request: PlacementRequest, running: IntArray, planned: PlacementResu
     began = time.perf_counter()
     plan = Replanner(request, running)
     blocks = planned.physical_to_logical_map.reshape(request.layers, request.gpus, -1)
-    result = gather(plan, lambda layer: plan.row(layer, plan.settle(layer, blocks[layer])), began, planned.strategy)
+
+    def one(layer: int) -> IntArray:
+        return plan.row(layer, plan.settle(layer, blocks[layer]))
+
+    result = gather(plan, one, lambda layer: blocks[layer].ravel(), began, planned.strategy)
     bound = np.maximum(planned.bound, result.balance)
-    return replace(result, bound=bound, seconds=result.seconds + planned.seconds, interrupted=planned.interrupted)
+    return replace(
+        result,
+        bound=bound,
+        seconds=result.seconds + planned.seconds,
+        interrupted=result.interrupted or planned.interrupted,
+    )
 
 
-def gather(plan: Replanner, one: Callable[[int], IntArray], began: float, name: str) -> PlacementResult:
-    """Plan all layers side by side; dense layers keep their running row where it still fits."""
-    request = plan.request
+def gather(plan: Replanner, one: RowOf, fallback: RowOf, began: float, name: str) -> PlacementResult:
+    """Plan all layers side by side; after Ctrl-C ``fallback`` gives the rows of those not reached.
+
+    Dense layers keep their running row where it still fits.
+    """
+    request, interrupted = plan.request, False
     rows = np.tile(identity_row(request), (request.layers, 1))
     if plan.running.shape[1] == rows.shape[1]:
         rows[request.dense_layers] = plan.running[request.dense_layers]
-    for layer, row in zip(plan.moe_layers, map_ordered(one, plan.moe_layers, default_workers()), strict=True):
-        rows[layer] = row
-    return assess(request, rows, time.perf_counter() - began, name)
+    left = list(plan.moe_layers)
+    try:
+        for row in map_ordered(one, plan.moe_layers, default_workers()):
+            rows[left.pop(0)] = row
+    except KeyboardInterrupt:
+        interrupted = True
+        for layer in left:
+            rows[layer] = fallback(layer)
+    return assess(request, rows, time.perf_counter() - began, name, interrupted=interrupted)
 
 
 def layer_seconds_share(request: PlacementRequest, rows: IntArray) -> FloatArray:
@@ -190,6 +214,36 @@ def still_valid(request: PlacementRequest, running: IntArray) -> npt.NDArray[np.
     fits = ((blocks >= 0).sum(axis=2) == request.slots).all(axis=1)
     whole = [len(np.unique(row[row >= 0])) == request.experts for row in running]
     return np.asarray(fits & np.array(whole))
+
+
+def unmoved(request: PlacementRequest, running: IntArray) -> PlacementResult:
+    """Keep the running map; layers that cannot stay get their smallest repair."""
+    began = time.perf_counter()
+    plan = Replanner(request, running)
+    valid = still_valid(request, running)
+
+    def one(layer: int) -> IntArray:
+        return running[layer] if valid[layer] else plan.row(layer, plan.start(layer))
+
+    return gather(plan, one, one, began, "running")
+
+
+def limited(request: PlacementRequest, running: IntArray, planned: PlacementResult, most: int) -> PlacementResult:
+    """Change at most ``most`` layers, those that gain most time.
+
+    Raises
+    ------
+    NoPlanFound
+        If more layers than that cannot stay as they are.
+    """
+    rows, forced = most_changed(request, running, planned.physical_to_logical_map, most)
+    if len(forced) > most:
+        named = ", ".join(map(str, forced[:5])) + (" and more" if len(forced) > 5 else "")
+        raise NoPlanFound(
+            [f"{len(forced)} layers must change (experts lost or other slots: {named}), {most} may: raise the limit"]
+        )
+    result = assess(request, rows, planned.seconds, planned.strategy, interrupted=planned.interrupted)
+    return replace(result, bound=np.maximum(planned.bound, result.balance))
 
 
 def most_changed(

@@ -25,6 +25,7 @@ KEYS = {
     "seconds",
     "map_path",
     "warnings",
+    "coverage",
 }
 
 
