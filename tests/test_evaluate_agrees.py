@@ -32,7 +32,19 @@ if TYPE_CHECKING:
     from planner.costs.tables import ImbalanceOf
 
 EXACT = SolveOptions(gap=0)
-MODELS = {"deepseek-v3": 256, "mixtral-8x7b": 8, "gpt-oss-120b": 128, "llama-3.1-70b": 0}
+MODELS = {
+    "deepseek-v3": 256,
+    "mixtral-8x7b": 8,
+    "gpt-oss-120b": 128,
+    "llama-3.1-70b": 0,
+    "qwen3.5-35b-a3b": 256,  # states instead of a cache in three layers of four
+    "qwen3.5-27b": 0,
+    "deepseek-v3.2": 256,  # sparse attention with an index
+    "deepseek-v4-pro": 384,  # entries of several tokens, of two sizes
+    "mimo-v2-flash": 256,  # sliding layers of another shape
+    "llama-4-maverick": 128,  # dense layers between MoE layers
+    "nemotron-3-nano-30b-a3b": 128,  # layers without a feed-forward block
+}
 
 
 @st.composite
