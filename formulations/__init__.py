@@ -54,12 +54,26 @@ def _group_locality() -> Formulation:
     return GroupLocality()
 
 
+def _token_split() -> Formulation:
+    from formulations.token_split import TokenSplit
+
+    return TokenSplit()
+
+
+def _replica_budget() -> Formulation:
+    from formulations.replica_budget import ReplicaBudget
+
+    return ReplicaBudget()
+
+
 # Functions, because importing a formulation imports Pyomo, which takes longer than printing the list of names.
 FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "placement_exact": _placement_exact,
     "placement_free_split": _placement_free_split,
     "placement_domain": _placement_domain,
     "group_locality": _group_locality,
+    "token_split": _token_split,
+    "replica_budget": _replica_budget,
     "fleet": _fleet,
     "lifecycle": _lifecycle,
     "token_budget": _token_budget,

@@ -17,7 +17,9 @@ from serving_helpers import candidate, hand_tables
 import formulations
 from formulations.group_locality import GroupLocalityProblem
 from formulations.lifecycle import MemberTables
+from formulations.replica_budget import ReplicaBudgetProblem
 from formulations.token_budget import cheapest
+from formulations.token_split import TokenSplitProblem
 from planner.costs.scaling import SpendRates
 from planner.instance.law import load_law
 from planner.solver.matrix import compile_pyomo
@@ -34,6 +36,14 @@ def smallest(name: str) -> object:
     placement = min((case.problem for case in tiny_placements()), key=lambda p: p.load.size * len(p.slots))
     problems = {
         "fleet": tables,
+        "token_split": TokenSplitProblem(
+            load=np.array([5.0, 3.0, 2.0]),
+            held=np.array([[1, 1], [1, 0], [0, 1]], dtype=bool),
+            speed=np.array([1.0, 1.0]),
+        ),
+        "replica_budget": ReplicaBudgetProblem(
+            largest=np.array([[8.0, 5.0], [6.0, 4.0]]), slots=np.array([2, 3]), budget=5, price=0.5
+        ),
         "group_locality": GroupLocalityProblem(
             load=np.array([4.0, 2.0, 3.0, 1.0]),
             copies=np.array([2, 1, 1, 1]),
