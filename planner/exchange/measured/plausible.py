@@ -6,6 +6,7 @@ Rules look at one row, its model's size and its accelerator's data sheet, never 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from planner.costs.points import AGGREGATED, DISAGGREGATED, PREFILL
@@ -25,8 +26,15 @@ NOT_STREAMED_SHARE, NOT_STREAMED_TOKENS = 0.9, 10
 """First token later than this share of the whole request, with more output tokens than that: the answer came in one
 piece (modelscope/evalscope issues 413 and 407: TTFT 30 s of 32.08 s)."""
 
+LARGEST_TPOT_S = 0.5
+"""A TPOT without a TTFT beside it is taken for seconds only if that makes it no longer than this."""
+SURELY = 0.02
+"""Throughput that was derived from the other columns agrees to 1.4 %; beyond this another reading is asked for."""
+LENGTHS_IN_NAME = re.compile(r"_(\d+)x(\d+)_c")
+
 SWAPPED_LATENCIES = "ttft_ms and tpot_ms look swapped"
 SWAPPED_LENGTHS = "isl and osl look swapped: throughput fits the other way round"
+OTHER_LENGTHS = "isl and osl differ from the lengths in the source's own name"
 TPOT_SECONDS = "tpot_ms looks like seconds"
 TTFT_SECONDS = "ttft_ms looks like seconds"
 BOTH_SECONDS = "ttft_ms and tpot_ms look like seconds"
@@ -42,7 +50,14 @@ NOT_STREAMED = "not streamed: TTFT is the whole latency"
 
 def implausible(row: MeasuredRow) -> str | None:
     """Return why a row cannot be true, or None."""
-    return _wrong_columns(row) or _too_fast(row) or _not_streamed(row)
+    return _other_lengths(row) or _wrong_columns(row) or _too_fast(row) or _not_streamed(row)
+
+
+def _other_lengths(row: MeasuredRow) -> str | None:
+    stated = LENGTHS_IN_NAME.search(row.source)
+    if stated and (float(stated.group(1)), float(stated.group(2))) != (row.input_tokens, row.output_tokens):
+        return OTHER_LENGTHS
+    return None
 
 
 def _wrong_columns(row: MeasuredRow) -> str | None:
@@ -58,9 +73,18 @@ def _wrong_columns(row: MeasuredRow) -> str | None:
         return _without_first_token(row, stated)
     if not math.isnan(stated) and not _fits(row, stated, first, next_one, outputs):
         return _explanation(row, stated, first, next_one, inputs, outputs)
+    if _only_swapped_lengths_fit(row, stated):
+        return SWAPPED_LENGTHS
     if first < next_one:
         return TTFT_SECONDS if not math.isnan(stated) else TTFT_BELOW_TPOT
     return None
+
+
+def _only_swapped_lengths_fit(row: MeasuredRow, stated: float) -> bool:
+    """Throughput hardly depends on the length of the answer, so a derived one must fit well before it says anything."""
+    as_read = _implied(row, row.ttft_s, row.tpot_s, row.output_tokens)
+    swapped = _implied(row, row.ttft_s, row.tpot_s, row.input_tokens)
+    return abs(as_read / stated - 1) > SURELY and abs(swapped / stated - 1) < SURELY / 4
 
 
 def _explanation(
@@ -85,7 +109,12 @@ def _explanation(
 
 
 def _fits(row: MeasuredRow, stated: float, first: float, next_one: float, outputs: float) -> bool:
-    return _close(row.concurrency * outputs / (first + next_one * max(outputs - 1.0, 0.0)), stated)
+    return _close(_implied(row, first, next_one, outputs), stated)
+
+
+def _implied(row: MeasuredRow, first: float, next_one: float, outputs: float) -> float:
+    """Tokens a second of all requests in flight by Little's law."""
+    return row.concurrency * outputs / (first + next_one * max(outputs - 1.0, 0.0))
 
 
 def _close(one: float, other: float) -> bool:
@@ -103,7 +132,8 @@ def _without_first_token(row: MeasuredRow, stated: float) -> str | None:
 def _too_fast(row: MeasuredRow) -> str | None:
     floor = tpot_floor_s(row)
     if row.tpot_s < DATA_SHEET_SLACK * floor:
-        return TPOT_SECONDS if 1e3 * row.tpot_s >= floor else IMPOSSIBLE_TPOT
+        latest = LARGEST_TPOT_S if math.isnan(row.ttft_s) else max(row.ttft_s, 1e3 * row.ttft_s * (row.ttft_s < floor))
+        return TPOT_SECONDS if floor <= 1e3 * row.tpot_s <= latest else IMPOSSIBLE_TPOT
     first = ttft_floor_s(row)
     if row.ttft_s < DATA_SHEET_SLACK * first:
         return TTFT_SECONDS if 1e3 * row.ttft_s >= first and row.ttft_s < row.tpot_s else IMPOSSIBLE_TTFT
