@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from planner.instance.model import MoeModel
 
 LARGEST_FILE_BYTES = 100_000_000
-MOST_GPUS = 1024
-"""A result without a GPU count is impossible only if this many of the fastest accelerator could not do it."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def _refuse_impossible(point: BenchPoint, file: str) -> None:
     if model is None or math.isnan(point.tpot_s):
         return
     fastest = max(load_accelerator(name).hbm_bytes_per_s for name in names("hardware"))
-    gpus = point.gpus or MOST_GPUS
+    gpus = point.gpus or model.attention.heads  # no engine cuts one token's weights further than by heads
     floor_s = active_bytes(model) / (gpus * fastest)
     if point.tpot_s < floor_s:
         needed = active_bytes(model) / point.tpot_s
