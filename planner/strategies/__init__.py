@@ -11,6 +11,7 @@ from planner.strategies.eplb import Eplb
 from planner.strategies.exact import Exact
 from planner.strategies.local_search import LocalSearch
 from planner.strategies.matheuristic import Matheuristic
+from planner.strategies.multi_scenario_greedy import MultiScenarioGreedy
 from planner.strategies.round_robin import RoundRobin
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _ALL: tuple[Strategy, ...] = (
     Contiguous(),
     RoundRobin(),
     Eplb(),
+    MultiScenarioGreedy(),
     LocalSearch(),
     Domain(),
     Exact(),

@@ -35,7 +35,12 @@ REPARTITION_FAILURES = {2: 20, 3: 60}
 COUNT_MOVES_PER_SLOT = 40
 """Moves of the two-slot search per slot: 0.3 s for 58 layers at 144 GPUs, 1 s at 256."""
 
-COUNT_HEAT = 0.05
+COUNT_SCHEDULE = ((5, 0.03, 0.6), (8, 0.002, 0.4))
+"""Doublings of the energy exponent, heat, share of the moves."""
+
+COUNT_RESTART = 3
+"""Times these moves in each turn of a search carried on: the best of several restarts beats one that is as long."""
+
 REPAIR_MOVES = 100
 REPAIR_TOLERANCE = 1e-6
 """Where keeping copies apart costs more than this against the pairing, copies are moved as with three slots."""
@@ -132,7 +137,7 @@ class LayerSearch:
             return self._anneal(layer, assign, factor, random)
         count, weight = self._count(assign), self.mean[layer]
         if self.two_slots:
-            found = self._pair(layer, count, target, factor, random)
+            found = self._pair(layer, count, target, COUNT_RESTART, random)
             return found if self._largest(layer, found) <= self._largest(layer, assign) else assign
         moves = factor * (REPARTITIONED_MOVES + STUBBORN_MOVES if self.failures else COPY_MOVES)
         found = assign.copy()
@@ -173,7 +178,8 @@ class LayerSearch:
 
         weight, gpus = self.mean[layer], self.request.gpus
         moves = factor * COUNT_MOVES_PER_SLOT * 2 * gpus
-        pairing.search_counts(weight, count, gpus, target, moves, COUNT_HEAT, random)
+        for doublings, heat, share in COUNT_SCHEDULE:
+            pairing.search_counts(weight, count, gpus, target, int(share * moves), heat, doublings, random)
         return self._pack_pairs(weight, count, target, random)
 
     def _pack_pairs(self, weight: FloatArray, count: Int64, target: float, random: RandomState) -> Int64:

@@ -45,6 +45,9 @@ FIRST_SEARCH_SHARE = 0.15
 INTEGER_SHARE = 0.6
 """Share of the time left then that integer programs may take; in the rest the search goes on."""
 
+MOST_FRUITLESS = 4
+"""Layers in a row that integer programs leave as they were, after which no further one is asked."""
+
 MOST_TURNS = 7
 """Most turns of search, each three times as long as the one before."""
 
@@ -184,14 +187,19 @@ class _Work:
     def _integers(self, refiner: Refiner | None, until: float, progress: Progress) -> None:
         """Integer programs for the layers still open: where no linear one gained anything they rarely do, so last."""
         layers = sorted(self._open_layers(self._integer_gap), key=lambda layer: not self.raised[layer])
-        begun = itertools.count()
+        begun, fruitless = itertools.count(), 0
 
         def prove_layer(layer: int) -> None:
-            left = until - time.perf_counter()
+            nonlocal fruitless
             waiting = len(layers) - next(begun)
+            if fruitless >= MOST_FRUITLESS:
+                return
+            left = until - time.perf_counter()
             seconds = min(SHARES * left * self.workers / waiting, left, LONGEST_S)
+            before = self._gap()[:, layer].copy()
             for scenario in range(self.request.scenarios):
                 self._integer(scenario, layer, time.perf_counter() + seconds, refiner)
+            fruitless = 0 if (self._gap()[:, layer] < before).any() else fruitless + 1
 
         self._each("integer programs", layers, prove_layer, progress)
 

@@ -58,17 +58,15 @@ def merged(
 
 
 @compiled
-def pair_energy(size: Float, mean: float, limit: float) -> float:
-    """Sum over the pairs of (sum / mean)^32, or infinity once it passes ``limit``: smooth stand-in for the largest."""
+def pair_energy(size: Float, mean: float, limit: float, doublings: int) -> float:
+    """Sum over the pairs of (sum / mean)^(2^doublings), or infinity once it passes ``limit``: a smooth largest."""
     total = 0.0
     last = len(size) - 1
     for position in range(len(size) // 2):
         ratio = (size[position] + size[last - position]) / mean
-        ratio *= ratio
-        ratio *= ratio
-        ratio *= ratio
-        ratio *= ratio
-        total += ratio * ratio
+        for _ in range(doublings):
+            ratio *= ratio
+        total += ratio
         if total > limit:
             return np.inf
     return total
@@ -87,18 +85,19 @@ def largest_pair(size: Float) -> int:
 
 @compiled
 def search_counts(
-    weight: Float, count: Int64, gpus: int, target: float, moves: int, heat: float, state: RandomState
+    weight: Float, count: Int64, gpus: int, target: float, moves: int, heat: float, doublings: int, state: RandomState
 ) -> float:
     """Improve ``count`` in place for two slots on each of ``gpus`` GPUs; return the largest pair sum reached.
 
     A move passes a copy from a random expert that can spare one to an expert of the fullest pair (half the time) or to
-    a random expert; it is kept if the energy does not rise.
+    a random expert; it is kept if the energy does not rise, or by ``heat`` times its excess times an exponential variate,
+    where the heat falls to zero linearly.
     """
     mean = np.sum(weight) / gpus
     size, new_size = np.zeros(2 * gpus), np.zeros(2 * gpus)
     owner, new_owner = np.zeros(2 * gpus, dtype=np.int64), np.zeros(2 * gpus, dtype=np.int64)
     sorted_copies(weight, count, size, owner)
-    energy = pair_energy(size, mean, np.inf)
+    energy = pair_energy(size, mean, np.inf, doublings)
     full = largest_pair(size)
     best, best_count = size[full] + size[-1 - full], count.copy()
     for move in range(moves):
@@ -116,7 +115,7 @@ def search_counts(
             continue
         merged(size, owner, weight, count, giver, gainer, new_size, new_owner)
         allowed = energy - heat * (1.0 - move / moves) * (energy - gpus) * np.log(1.0 - random_unit(state))
-        new_energy = pair_energy(new_size, mean, allowed)
+        new_energy = pair_energy(new_size, mean, allowed, doublings)
         if new_energy > allowed:
             continue
         energy = new_energy
