@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli import place_replan, place_replan_text, place_slots, place_traffic, place_traffic_report
+from planner.cli import (
+    place_programs,
+    place_replan,
+    place_replan_text,
+    place_slots,
+    place_traffic,
+    place_traffic_report,
+)
 from planner.cli.support import Format, FormatOption, Output, QuietOption, reporting
 from planner.errors import InstanceError, Problem
 
@@ -74,6 +82,10 @@ def place(
     max_changed_layers: place_replan.MaxChangedOption = None,
     survive: place_replan.SurviveOption = None,
     target_balance: place_replan.TargetBalanceOption = None,
+    router_groups: place_programs.RouterGroupsOption = 1,
+    node_tolerance: place_programs.NodeToleranceOption = None,
+    token_split: place_programs.TokenSplitOption = False,
+    slot_budget: place_programs.SlotBudgetOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the map file.")] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
@@ -100,6 +112,8 @@ def place(
         )
         problems = _option_problems(gpus, gap, time_limit, seed) + given.problems()
         problems += replan.problems(slots_given=given.given, strategy=strategy)
+        programs = place_programs.Programs(router_groups, node_tolerance, token_split, slot_budget)
+        problems += programs.problems(gpus_per_node, place_programs.slot_ways(given, replan))
         if nodes_per_rack is not None and gpus_per_node is None:
             problems.append(Problem("command line", "--nodes-per-rack", "without --gpus-per-node", "give both"))
         options = place_traffic.TrafficOptions(
@@ -116,7 +130,7 @@ def place(
             oversubscription,
         )
         inputs, slots, speed = _inputs(problems, options, loads or [], gpus, given, dead, gpu_speed, replan)
-        chosen = strategy or inputs.default_strategy()
+        chosen = strategy or programs.default_strategy or inputs.default_strategy()
         request = PlacementRequest(
             load=inputs.load,
             gpus=gpus,
@@ -129,6 +143,7 @@ def place(
             dispatch=dispatch,  # type: ignore[arg-type]  # checked by PlacementRequest
             gap=DEFAULT_GAP if gap is None else gap,
             traffic=inputs.aim(chosen, seed),
+            **programs.request_fields,
         )
         effort = Effort(
             PROOF_GAP if gap is None else gap,
@@ -136,12 +151,12 @@ def place(
             integer=time_limit is not None,
         )
         with LayerProgress(shown=not quiet) as line:
-            answer = place_replan.plan(
-                replan,
+            place_one = partial(run, strategy=chosen, effort=programs.effort(effort, chosen), progress=line.update)
+            answer = place_programs.plan(
+                programs,
                 request,
-                lambda asked: run(asked, chosen, effort, line.update),
-                gpus_per_node,
-                lost=bool(dead.strip()),
+                place_one,
+                lambda: place_replan.plan(replan, request, place_one, gpus_per_node, lost=bool(dead.strip())),
             )
         _finish(answer, out, output, inputs)
 
@@ -276,6 +291,7 @@ def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> s
     )
     lines.extend(place_traffic_report.text(report))
     lines.extend(place_replan_text.text(report))
+    lines.extend(place_programs.text(report))
     if report["map_path"]:
         lines.append(f"map: {report['map_path']}")
     return "\n".join(lines)

@@ -23,6 +23,7 @@ from planner.strategies.bounds import BISECTIONS, ROUNDING
 
 if TYPE_CHECKING:
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
+    from planner.strategies.result import PlacementResult
 
 MOST_GROUPS = 10
 """3^10 pairs of nested sets of groups take about a second a layer."""
@@ -109,6 +110,36 @@ def pairs_of(physical_to_logical_map: IntArray, request: PlacementRequest) -> In
     per_group = request.experts // request.router_groups
     pairs = physical_to_logical_map // per_group * request.nodes + node
     return np.array([len(np.unique(row[held >= 0])) for row, held in zip(pairs, physical_to_logical_map, strict=True)])
+
+
+def proven_locality(request: PlacementRequest, result: PlacementResult) -> tuple[FloatArray | None, FloatArray | None]:
+    """Prove what the pairs of a placement allow, layers without load left out.
+
+    Returns
+    -------
+    least
+        Fewest pairs that any placement of this balance has, shape [layer].
+    bound
+        Best balance that any placement with these pairs has, shape [layer].
+
+    Both are ``None`` for several scenarios and where nodes or groups are not equal.
+    """
+    equal = request.equal_slots is not None and request.equal_speed and request.gpus % request.nodes == 0
+    equal = equal and len(np.unique(np.bincount(request.node_of_gpu))) == 1
+    if request.scenarios > 1 or not equal or request.experts % request.router_groups:
+        return None, None
+    if request.router_groups > MOST_GROUPS:
+        return None, None
+    nodes = Nodes(request.nodes, request.gpus // request.nodes, request.slot_width)
+    layers = np.flatnonzero(~request.dense_layers)
+    pairs = pairs_of(result.physical_to_logical_map, request)[layers]
+    least, bound = np.zeros(len(layers)), np.zeros(len(layers))
+    for index, layer in enumerate(layers.tolist()):
+        steps = frontier(request.unit_mean_load[0, layer], request.router_groups, nodes)
+        least[index] = fewest_pairs(steps, 1.0 / float(result.balance[layer])).pairs
+        allowed = [step.largest for step in steps if step.pairs <= pairs[index]]
+        bound[index] = min(1.0, 1.0 / allowed[-1], float(result.bound[layer])) if allowed else result.bound[layer]
+    return least, bound
 
 
 def fewest_pairs(steps: list[Locality], largest: float) -> Locality:
