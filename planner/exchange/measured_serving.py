@@ -29,6 +29,7 @@ def read_measured_serving(path: Path) -> Measured:
     skipped: dict[str, list[str]] = {}
     notes: Counter[str] = Counter()
     seen: set[str] = set()
+    unsure: list[MeasuredRow] = []
     for position, cells in enumerate(read_table(path), start=2):
         identity = cells.get("id") or f"row {position}"
         try:
@@ -39,8 +40,10 @@ def read_measured_serving(path: Path) -> Measured:
             if reason:
                 raise SkippedRow(reason)
         except SkippedRow as reason_of_row:
+            if reason_of_row.row is not None:
+                unsure.append(reason_of_row.row)
             skipped.setdefault(str(reason_of_row), []).append(identity)
             continue
         seen.add(row.identity)
         rows.append(row)
-    return Measured(str(path), tuple(rows), skipped, notes)
+    return Measured(str(path), tuple(rows), skipped, notes, tuple(unsure))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from planner.instance.model import MoeModel
 
 LARGEST_COUNT = 1e9
+WIDE_GPUS = 16
 UNSTATED_PRECISION = "precision not stated: taken as bf16"
 """The runs that leave it out prefill at the bf16 rate (serving prototype 2026-11-25, section 7)."""
 ALL_AT_ONCE = re.compile(r"_epnone(?:_|$)")
@@ -72,7 +73,7 @@ def parse_row(cells: dict[str, str], position: int, notes: Counter[str]) -> Meas
         redundant_experts=int(numbers["redundant_experts"] or 0),
         imbalance=1.0 if re.search("perfect|forced|simulated balance", text, re.I) else NAN,
         fixed_length=bool(ALL_AT_ONCE.search(cells.get("source", ""))),
-        overlapped=bool(re.search(r"two micro-batches|(?<!no )\bTBO\b", text)),
+        overlapped=_overlapped(cells, phase, gpus or total),
         precision=cells.get("precision", ""),
         engine_version=cells.get("engine_version", ""),
         date=cells.get("date", ""),
@@ -186,7 +187,7 @@ def _concurrency(cells: dict[str, str], numbers: dict[str, float | None], phase:
     if stated is None or stated == 0:
         if "offline" in cells.get("mode", "").lower() and phase == AGGREGATED:
             return math.inf
-        raise SkippedRow("concurrency not stated")
+        return NAN
     if scope in ("", "total concurrency", "total"):
         return stated
     if scope == "per gpu":
@@ -205,9 +206,19 @@ def _tokens_per_step(numbers: dict[str, float | None], text: str, phase: int) ->
     accepted = ACCEPTANCE.search(text)
     if accepted:
         return 1.0 + float(accepted.group(1)) / 100
-    if SPECULATION.search(text) and phase != PREFILL:
-        raise SkippedRow(NO_ACCEPTANCE)
-    return 1.0
+    return NAN if SPECULATION.search(text) and phase != PREFILL else 1.0
+
+
+def _overlapped(cells: dict[str, str], phase: int, gpus: int) -> bool:
+    """Whether two micro-batches interleave: as the row says; wide decode pools do where it says nothing.
+
+    DeepSeek's overview and the SGLang posts describe it as part of wide expert parallelism, and name runs without it.
+    """
+    text = " ".join(cells.get(key, "") for key in ("mode", "parallelism"))
+    if "no TBO" in text:
+        return False
+    stated = re.search(r"\bTBO\b|two micro-batches", text + cells.get("notes", ""))
+    return bool(stated) or (phase == DECODE and gpus >= WIDE_GPUS)
 
 
 def _or_nan(value: float | None) -> float:
@@ -215,6 +226,10 @@ def _or_nan(value: float | None) -> float:
 
 
 def _check_measured(row: MeasuredRow) -> None:
+    if math.isnan(row.concurrency):
+        raise SkippedRow("concurrency not stated", row)
+    if math.isnan(row.tokens_per_step):
+        raise SkippedRow(NO_ACCEPTANCE, row)
     if math.isnan(row.input_tokens):
         raise SkippedRow("isl not stated")
     if row.output_tokens == 0 and row.phase in (AGGREGATED, DISAGGREGATED):

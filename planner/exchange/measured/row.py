@@ -25,7 +25,11 @@ Entry = TypeVar("Entry")
 
 
 class SkippedRow(Exception):
-    """A row that cannot be used, with the reason that is counted."""
+    """A row that cannot be used, with the reason that is counted; ``row`` where only one figure is open (NaN in it)."""
+
+    def __init__(self, reason: str, row: MeasuredRow | None = None) -> None:
+        super().__init__(reason)
+        self.row = row
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Measured:
     """Reason -> identities of the rows left out for it."""
     notes: Counter[str] = field(default_factory=Counter)
     """What was assumed about rows that are kept -> how many."""
+    open: tuple[MeasuredRow, ...] = ()
+    """Rows left out because one figure is not stated: requests in flight or accepted tokens a step, NaN here."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -121,7 +127,9 @@ class Measured:
     def take(self, keep: Sequence[bool] | NDArray[np.bool_]) -> Measured:
         """Keep some rows; what is dropped is not counted (see :meth:`without`)."""
         kept = tuple(row for row, wanted in zip(self.rows, keep, strict=True) if wanted)
-        return Measured(self.file, kept, {reason: list(ids) for reason, ids in self.skipped.items()}, self.notes)
+        return Measured(
+            self.file, kept, {reason: list(ids) for reason, ids in self.skipped.items()}, self.notes, self.open
+        )
 
     def without(self, reasons: Sequence[str | None]) -> Measured:
         """Leave out the rows with a reason, and count them."""

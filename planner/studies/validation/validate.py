@@ -126,7 +126,7 @@ class _Scored:
             "coverage": self._coverage(),
             "regret": regret_document(self.measured.rows, self.model, measured),
             "after_points": [self._after(points) for points in POINTS_PER_SITE],
-            "wide_ep": wide_document(raw.rows, lambda points: self.form.predict(self.form.prior, points)),
+            "wide_ep": wide_document(raw, lambda points: self.form.predict(self.form.prior, points)),
         }
         if others is not None:
             document["answered_by_other"] = self._beside(others)
