@@ -75,7 +75,10 @@ def _from_lists(value: object, file: str, key: str) -> NDArray[Any]:
         raise InstanceError.single(file, key, "is not a list", "give a list of layers, each a list of token counts")
     visit(value, 0, key)
     raise_if_any(problems, file, key)
-    return np.array(value, dtype=float)
+    try:
+        return np.array(value, dtype=float)
+    except ValueError as error:
+        raise InstanceError.single(file, key, "mixes numbers and lists in a row", "make rows equal") from error
 
 
 def whole_numbers(table: NDArray[Any], file: str, key: str, what: str = "expert ids") -> NDArray[np.int64]:

@@ -24,6 +24,9 @@ MAP_KEYS = (
 ENGINE_MAP_KEYS = ("layer_list", "initial_global_assignments", "model_maps", "expert_to_ep_rank", "expert_maps")
 """Keys of maps in the forms of vLLM-Ascend, TensorRT-LLM, HYGON, vLLM without copies, and of our own plan."""
 
+DEEPEST_NESTING = 4
+"""Objects in objects that are searched for a load or a map."""
+
 _LAYER = re.compile(r"(?:.*layers?[ _.\[]?)?(\d+)\D*", re.IGNORECASE)
 
 
@@ -37,6 +40,19 @@ def find(document: dict[Any, Any], keys: tuple[str, ...]) -> Any | None:  # noqa
     """Return the document's own spelling of the first of ``keys`` it has, else None."""
     spelled = {normal(key): key for key in reversed(list(document))}
     return next((spelled[key] for key in keys if key in spelled), None)
+
+
+def nested(document: dict[Any, Any], keys: tuple[str, ...], depth: int = 0) -> list[tuple[str, dict[Any, Any]]]:
+    """Objects inside a document that have one of ``keys``, with the keys that lead there; those furthest out."""
+    found = []
+    for key, value in document.items():
+        if not isinstance(value, dict) or depth == DEEPEST_NESTING:
+            continue
+        if find(value, keys) is not None:
+            found.append((str(key), value))
+        else:
+            found += [(f"{key}.{place}", inner) for place, inner in nested(value, keys, depth + 1)]
+    return found
 
 
 def layer_number(key: object) -> int | None:

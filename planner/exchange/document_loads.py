@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from planner.errors import InstanceError
-from planner.exchange.arrays import to_array, whole_numbers
+from planner.exchange.arrays import to_array
 from planner.exchange.csv_loads import AMOUNTS, EXPERTS, LAYERS, long_form
 from planner.exchange.document_keys import (
     ENGINE_MAP_KEYS,
@@ -16,10 +16,11 @@ from planner.exchange.document_keys import (
     PHYSICAL_KEYS,
     by_layer,
     find,
+    nested,
     normal,
 )
 from planner.exchange.load_checks import RawLoad, ranges
-from planner.exchange.sglang_records import logical_counts, read_records
+from planner.exchange.sglang_records import logical_counts, read_records, slot_map
 
 HISTORY_KEYS = ("load_history", "history", "steps")
 A_MAP = "is a placement map, not a load"
@@ -51,7 +52,7 @@ def _of_dictionary(document: dict[Any, Any], file: str) -> RawLoad:
     slots, placed = find(document, PHYSICAL_KEYS), find(document, MAP_KEYS)
     if slots is not None and placed is not None:
         counts = to_array(document[slots], file, str(slots))
-        rows = whole_numbers(to_array(document[placed], file, str(placed)), file, str(placed))
+        rows = slot_map(document, file)
         return RawLoad(logical_counts(counts, rows, file, str(slots)), str(slots), "counts of slots with their map")
     if placed is not None or find(document, ENGINE_MAP_KEYS) is not None:
         found = placed if placed is not None else find(document, ENGINE_MAP_KEYS)
@@ -60,9 +61,21 @@ def _of_dictionary(document: dict[Any, Any], file: str) -> RawLoad:
     if history is not None and isinstance(document[history], list):
         return _of_rows(document[history], file)
     layers = by_layer(document)
+    inner = nested(document, (*LOAD_KEYS, *PHYSICAL_KEYS, "records"))
+    if inner:
+        return _of_inner(inner, file)
     if layers is not None:
         return _of_layers(layers, file, "top level")
     raise _no_load(document, file)
+
+
+def _of_inner(inner: list[tuple[str, dict[Any, Any]]], file: str) -> RawLoad:
+    """Read the load of an object inside the document: the first, the main model, where there are several."""
+    place, document = inner[0]
+    raw = _of_dictionary(document, file)
+    if len(inner) > 1:
+        raw.warnings.append(f"holds several loads: {place} is read, not {', '.join(other for other, _ in inner[1:])}")
+    return raw
 
 
 def _under(document: dict[Any, Any], key: str, file: str) -> RawLoad:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planner.errors import InstanceError, Problem
 from planner.exchange.arrays import to_array, whole_numbers
-from planner.exchange.document_keys import LOAD_KEYS, MAP_KEYS, by_layer, find
+from planner.exchange.document_keys import LOAD_KEYS, MAP_KEYS, by_layer, find, nested
 from planner.exchange.expert_map import ExpertMap, pad_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 INVERSE_KEYS = ("logical_to_physical_map", "log2phy", "logical_to_physical")
-NESTED = ("moe_config", "load_balancer", "eplb_config")
-"""Keys under which an engine's options hold the map."""
 
 
 def map_of_document(document: Any, file: str, model: str | None, gpus: int | None) -> ExpertMap:  # noqa: ANN401
@@ -41,15 +40,14 @@ def map_of_document(document: Any, file: str, model: str | None, gpus: int | Non
     for form, read in forms.items():
         if form in document:
             return read()
-    for nested in NESTED:
-        if isinstance(document.get(nested), dict):
-            return map_of_document(document[nested], file, model, gpus)
     key, inverse = find(document, MAP_KEYS), find(document, INVERSE_KEYS)
     if key is not None:
         return _rows(document[key], file, str(key), "physical-to-logical map")
     if inverse is not None:
         return _inverted(document[inverse], file, str(inverse))
-    layers = by_layer(document)
+    layers, inside = by_layer(document), nested(document, (*forms, *MAP_KEYS))
+    if inside:
+        return map_of_document(inside[0][1], file, model, gpus)
     if layers is not None:
         return _absolute(layers, file, "top level", "rows by layer")
     raise _no_map(document, file)
@@ -75,6 +73,8 @@ def _rows(value: Any, file: str, key: str, kind: str) -> ExpertMap:  # noqa: ANN
 
 
 def _refuse_ids(table: Any, file: str, key: str) -> None:  # noqa: ANN401 - an array of integers
+    if table.size == 0:
+        raise InstanceError.single(file, key, "holds no slot", "give one row of experts a layer")
     if table.min() < -1 or table.max() < 0 or table.max() > 10_000:
         message = f"has ids from {table.min()} to {table.max()}"
         raise InstanceError.single(file, key, message, "give expert ids from 0, or -1 for an empty slot")
@@ -109,8 +109,8 @@ def _ascend(document: dict[str, Any], file: str) -> ExpertMap:
         try:
             devices = {int(device["device_id"]): device["device_expert"] for device in layer["device_list"]}
             number = int(layer.get("layer_id", index))
-            ids = [[int(expert) for expert in devices[rank]] for rank in range(len(devices))]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            ids = [[np.int32(expert).item() for expert in devices[rank]] for rank in range(len(devices))]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             problems.append(Problem(file, place, f"is damaged: {error!r}", "give devices 0, 1, ... with device_expert"))
             continue
         if number in blocks or (blocks and len(next(iter(blocks.values()))) != len(ids)) or not ids:
@@ -169,7 +169,8 @@ def _plan(maps: Any, file: str, gpus: int | None) -> ExpertMap:  # noqa: ANN401 
     """Choose among the maps of a plan by the number of ranks, which their names say: ranks x slots."""
     if not isinstance(maps, dict) or not maps:
         raise InstanceError.single(file, "expert_maps", "holds no map", "solve a case with experts")
-    names = [name for name in maps if gpus is None or str(name).startswith(f"{gpus}x")]
+    known = [name for name in maps if re.fullmatch(r"\d{1,6}x\d{1,6}", str(name))]
+    names = [name for name in known if gpus is None or str(name).startswith(f"{gpus}x")]
     if len(names) != 1:
         message = f"holds the maps {', '.join(map(str, maps))}; {'none' if not names else 'several'} fit"
         raise InstanceError.single(file, "expert_maps", message, "name the number of GPUs of one of them")

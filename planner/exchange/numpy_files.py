@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +13,6 @@ from planner.exchange.content import MOST_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-DAMAGED = (
-    *(ValueError, EOFError, OSError, SyntaxError, MemoryError, RuntimeError, KeyError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""What reading a damaged or encrypted archive raises."""
 
 
 def read_array(data: bytes, file: str) -> NDArray[Any]:
@@ -33,7 +25,7 @@ def read_array(data: bytes, file: str) -> NDArray[Any]:
     """
     try:
         return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
-    except DAMAGED as error:
+    except Exception as error:  # a damaged header fails in many ways, down to Python's tokenizer
         raise InstanceError.single(file, "", f"is not a plain array: {error}", "save a numeric array") from error
 
 
@@ -52,7 +44,9 @@ def read_archive(data: bytes, file: str) -> dict[str, NDArray[Any]]:
             raise InstanceError.single(file, "", f"unpacks to more than {MOST_BYTES >> 30} GiB", "give one recording")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except DAMAGED as error:
+    except InstanceError:
+        raise
+    except Exception as error:  # damaged and encrypted archives fail in many ways
         raise InstanceError.single(file, "", f"is not an archive of arrays: {error}", "use numpy.savez") from error
     if not found or not all(isinstance(array, np.ndarray) for array in found.values()):
         raise InstanceError.single(file, "", "is not an archive of arrays", "use numpy.savez")

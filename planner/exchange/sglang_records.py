@@ -14,7 +14,7 @@ import numpy as np
 from planner.errors import InstanceError
 from planner.exchange.arrays import to_array, whole_numbers
 from planner.exchange.document_keys import MAP_KEYS, find
-from planner.exchange.load_checks import RawLoad
+from planner.exchange.load_checks import MOST_EXPERTS, RawLoad
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +93,11 @@ def slot_map(document: dict[str, Any], file: str) -> NDArray[np.int64]:
     if key is None:
         message = "missing: records count slots, and only the map tells the expert of a slot"
         raise InstanceError.single(file, "last_physical_to_logical_map", message, "give the whole dump")
-    return whole_numbers(to_array(document[key], file, str(key)), file, str(key))
+    placed = whole_numbers(to_array(document[key], file, str(key)), file, str(key))
+    if placed.ndim != 2 or placed.size == 0 or not -1 <= placed.min() <= placed.max() <= MOST_EXPERTS:
+        message = f"has shape {list(placed.shape)}, or ids that are no experts"
+        raise InstanceError.single(file, str(key), message, "expected expert ids [layer, slot]")
+    return placed
 
 
 def _counts_of(record: dict[str, Any], placed: NDArray[np.int64], file: str, place: str) -> NDArray[np.float64]:

@@ -47,6 +47,9 @@ def read_statistics(folder: Path) -> RawLoad:
     for path in source.values():
         for iteration, layer, value in tensors(path):
             counts = _counts(value, experts, raw=not files, file=str(path), key=f"{iteration}_{layer}")
+            if len(counts) != len(next(iter(vectors.values()), counts)):
+                message = f"has {len(counts)} experts, earlier files another number"
+                raise InstanceError.single(str(path), f"{iteration}_{layer}", message, "give one recording")
             at = iteration, layer
             vectors[at] = vectors[at] + counts if at in vectors else counts
     if not vectors:
@@ -67,13 +70,14 @@ def read_statistics(folder: Path) -> RawLoad:
 
 def _counts(value: NDArray[Any], experts: Any, *, raw: bool, file: str, key: str) -> NDArray[np.float64]:  # noqa: ANN401
     """Check one vector of counts, or count raw choices."""
+    if raw and not isinstance(experts, int):
+        raise InstanceError.single(file, key, f"choices without num_experts in {META}", "give the folder as written")
     if raw:
         chosen = np.asarray(value, dtype=np.int64).ravel()
         chosen = chosen[chosen >= 0]
-        least = experts if isinstance(experts, int) else 0
-        if chosen.max(initial=0) >= (experts if isinstance(experts, int) else MOST_EXPERTS):
-            raise InstanceError.single(file, key, f"chooses expert {chosen.max()} of {least}", "check num_experts")
-        return np.bincount(chosen, minlength=least).astype(float)
+        if chosen.max(initial=0) >= experts:
+            raise InstanceError.single(file, key, f"chooses expert {chosen.max()} of {experts}", "check num_experts")
+        return np.bincount(chosen, minlength=experts).astype(float)
     if value.ndim != 1 or (isinstance(experts, int) and len(value) != experts):
         message = f"has shape {list(value.shape)}, {META} has num_experts {experts}"
         raise InstanceError.single(file, key, message, "give files of one recording")

@@ -198,6 +198,7 @@ def test_omni_infer_count_files_join_ranks(tmp_path: Path) -> None:
         ({"load_history": [{"logical_expert_load": [[1, 2]]}, {"logical_expert_load": [[3, 4]]}]}, [[4, 6]]),
         ({"physical_count": [[5, 1, 2, 3]], "physical_to_logical_map": [[0, 1, 2, 0]]}, [[8, 1, 2]]),
         ({"physical_count": [[5, 1, 2, 9]], "phy2log": [[0, 1, 2, -1]]}, [[5, 1, 2]]),
+        ({"DeepseekV3": {"stats": {"expert_load": [[1, 2]]}}, "window": 5}, [[1, 2]]),
         ([{"layer": 0, "expert": 0, "count": 1}, {"layer": 0, "expert": 1, "count": 5}], [[1, 5]]),
         ([{"layer_id": 1, "expert_load": [1, 2]}, {"layer_id": 0, "expert_load": [3, 4]}], [[3, 4], [1, 2]]),
         ([{"logical_count": [[1, 2]]}, {"logical_count": [[3, 4]]}], [[4, 6]]),
