@@ -58,7 +58,8 @@ def situations(draw: st.DrawFn) -> tuple[Instance, tuple[int, ...], list[float],
     ranks = draw(st.sampled_from([tensor * data, data])) if experts else 1
     slots = -(-experts // ranks) + draw(st.integers(0, 2)) if experts else 0
     instance = tiny(
-        calibration=draw(st.sampled_from(["hand_set", "ideal"])), overlap=draw(st.sampled_from(["none", "two_batch"]))
+        calibration=draw(st.sampled_from(["hand_set", "ideal", "fitted"])),
+        overlap=draw(st.sampled_from(["none", "two_batch"])),
     )
     chip = load_accelerator(draw(st.sampled_from(["h100", "gb200_nvl72", "mi300x", "tpu_v5p"])))
     links = instance.calibration.network.model_copy(update={"deduplicate_by_domain": draw(st.booleans())})

@@ -32,12 +32,33 @@ def gemm_s(
     return np.maximum(read, compute)
 
 
-def touched_share(experts_per_token: Number, slots: Number, tokens: Number) -> Number:
+PEAK_OF_THE_SHARES = 1e15
+"""Peak [FLOP/s] at which a profile's shares of the peak hold; elsewhere see :func:`reached_flop_per_s`."""
+
+
+def reached_flop_per_s(share: float, peak_flop_per_s: Number, exponent: float = 0.0) -> Number:
+    """Rate [FLOP/s] of a matrix product: peak * min(share * (peak / 1 PFLOP/s)^-exponent, 1).
+
+    Faster tensor cores are fed less fully: the same kernels reach a smaller share of the fp8 peak than of the bf16
+    peak, and of a later generation's peak. Form and exponent: sources of the profile that has one.
+    """
+    if exponent == 0.0:
+        return share * peak_flop_per_s
+    return peak_flop_per_s * np.minimum(share * (peak_flop_per_s / PEAK_OF_THE_SHARES) ** -exponent, 1.0)
+
+
+def touched_share(
+    experts_per_token: Number, slots: Number, tokens: Number, popularity_shape: float | None = None
+) -> Number:
     """Share of ``slots`` that at least one of ``tokens`` independent draws touches: 1 - (1 - k/slots)^tokens.
 
-    Source: seed claims dossier, section 2.4.
+    With a ``popularity_shape`` a the slots' rates are gamma distributed with that shape and mean k/slots, and draws are
+    Poisson: 1 - (1 + tokens k / (a slots))^-a, which is less (a to infinity: the equal law). Source: seed claims
+    dossier, section 2.4; the gamma law is the negative binomial's probability of no arrival.
     """
     share = np.minimum(experts_per_token / slots, 1.0)
+    if popularity_shape is not None:
+        return 1.0 - (1.0 + tokens * share / popularity_shape) ** -popularity_shape
     return 1.0 - (1.0 - share) ** tokens
 
 
@@ -66,10 +87,14 @@ def attention_decode_s(
     flop_per_context_token: Number,
     flop_per_s: Number,
     bytes_per_s: Number,
+    tokens_per_sequence: Number = 1.0,
 ) -> Number:
-    """Time [s] of one layer's attention for one new token of each sequence: max(KV read, scores and values)."""
+    """Time [s] of one layer's attention for the new tokens of each sequence: max(KV read, scores and values).
+
+    The tokens that a speculative step verifies of one sequence share the read and not the arithmetic.
+    """
     read = sequences * context_tokens * kv_bytes_per_token / bytes_per_s
-    compute = sequences * context_tokens * flop_per_context_token / flop_per_s
+    compute = sequences * tokens_per_sequence * context_tokens * flop_per_context_token / flop_per_s
     return np.maximum(read, compute)
 
 

@@ -18,14 +18,16 @@ def all_reduce_s(
     bytes_per_s: Number,
     latency_s: float,
     latency_exponent: float,
+    remote_latency_s: Number = 0.0,
 ) -> Number:
     """Time [s] of one all-reduce over ``ranks``: a ring moves 2 (n-1)/n of the bytes; latency grows as (n/2)^e.
 
-    Zero for one rank. Source of the form: serving prototype dossier, section 1.
+    ``remote_latency_s`` is added where the ranks lie in several domains. Zero for one rank. Source of the form: serving
+    prototype dossier, section 1.
     """
     ranks = np.asarray(ranks, dtype=np.float64)
     bytes_moved = 2.0 * (ranks - 1.0) / ranks * tokens * hidden_bytes
-    latency = latency_s * (np.maximum(ranks, 2.0) / 2.0) ** latency_exponent
+    latency = latency_s * (np.maximum(ranks, 2.0) / 2.0) ** latency_exponent + remote_latency_s
     return np.where(ranks > 1.0, latency + bytes_moved / bytes_per_s, 0.0)
 
 
@@ -51,7 +53,7 @@ def all_to_all_s(
     return 2.0 * latency_s + imbalance * np.maximum(inside, outside)
 
 
-def overlapped_s(communication: Number, rest: Number, overlap_share: float) -> Number:
+def overlapped_s(communication: Number, rest: Number, overlap_share: Number) -> Number:
     """Step time [s] when ``overlap_share`` of the shorter of the two parts is hidden behind the longer one."""
     return communication + rest - overlap_share * np.minimum(communication, rest)
 

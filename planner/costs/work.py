@@ -101,6 +101,12 @@ class Work:
     """Rate of an all-to-all inside a domain."""
     scale_out_bytes_per_s: Column
     hop_latency_s: Column
+    tensor_domains: Column
+    """Scale-up domains that the ranks of one tensor-parallel group lie in."""
+    foreign_scales: Column
+    """1 where the experts' format has scales that the chip's tensor cores do not apply, though they apply others."""
+    chip: NDArray[np.str_]
+    """Name of the accelerator."""
 
     def __len__(self) -> int:
         return len(self.stage_layers)
@@ -142,7 +148,21 @@ def work_of(model: MoeModel, chip: Accelerator, layouts: Layouts) -> Work:
         all_to_all_bytes_per_s=columns.of(domain_all_to_all_bytes_per_s(chip, inside)),
         scale_out_bytes_per_s=columns.of(chip.scale_out_bytes_per_s),
         hop_latency_s=columns.of(np.where(domains > 1, chip.scale_out_latency_s, chip.scale_up_latency_s)),
+        tensor_domains=columns.of(np.ceil(tensor / layouts.gpus_per_domain)),
+        foreign_scales=columns.of(float(moe and has_foreign_scales(model, chip))),
+        chip=np.full(len(layouts), chip.name),
     )
+
+
+def has_foreign_scales(model: MoeModel, chip: Accelerator) -> bool:
+    """Whether a chip that scales blocks of 4-bit floats itself must rescale this model's experts in software.
+
+    Tensor cores with fp4 units apply the scales of mxfp4 and nvfp4; fp8 in 128 x 128 blocks and weight-only int4 are
+    rescaled by the kernel, at the cost of the unit's rate. On chips without fp4 units every format is.
+    """
+    fast = chip.arithmetic("nvfp4") == "fp4"
+    wanted = model.weights.routed_experts
+    return fast and (wanted in ("int4", "int4_g32") or (wanted == "fp8" and model.moe_layers > 0))
 
 
 def concatenate(parts: Sequence[Work], order: NDArray[np.intp]) -> Work:

@@ -20,6 +20,14 @@ class DecodeEfficiency(Frozen):
     dense_half_tokens: float = Field(ge=0)
     expert_compute: Efficiency
     expert_half_tokens: float = Field(ge=0)
+    popularity_shape: float | None = Field(
+        default=None, gt=0, description="Shape of the gamma law of experts' popularity; absent: all alike."
+    )
+    foreign_scale_factor: float = Field(
+        default=1.0,
+        ge=1,
+        description="Time of routed experts in a format whose scales the chip's tensor cores do not apply, over plain.",
+    )
 
 
 class PrefillEfficiency(Frozen):
@@ -28,6 +36,7 @@ class PrefillEfficiency(Frozen):
     dense_compute: Efficiency
     expert_compute: Efficiency
     attention_compute: Efficiency
+    scale_up: Efficiency | None = Field(default=None, description="Of large all-reduces; absent: as in decode.")
 
 
 class NetworkEfficiency(Frozen):
@@ -38,6 +47,10 @@ class NetworkEfficiency(Frozen):
     all_reduce_latency_s: NonNegativeSeconds
     all_reduce_latency_exponent: float = Field(ge=0)
     all_to_all_latency_s: NonNegativeSeconds
+    all_to_all_scale_up: Efficiency | None = Field(default=None, description="Of dispatch and combine.")
+    all_reduce_remote_latency_s: NonNegativeSeconds = Field(
+        default=0.0, description="More for an all-reduce that leaves the scale-up domain."
+    )
     pipeline_hop_s: NonNegativeSeconds
     dispatch_bytes_per_number: float = Field(gt=0)
     combine_bytes_per_number: float = Field(gt=0)
@@ -53,6 +66,23 @@ class Overheads(Frozen):
     per_step_s: NonNegativeSeconds
     per_sequence_s: NonNegativeSeconds
     first_token_s: NonNegativeSeconds
+
+
+class FirstToken(Frozen):
+    """What a request waits for before its first token, besides its own prefill and one step.
+
+    A prompt's step is launched kernel by kernel, so its fixed part grows with the layers; engines differ in it.
+    """
+
+    base_s: NonNegativeSeconds
+    per_layer_s: NonNegativeSeconds = Field(description="Each latent, sparse or linear attention counts once more.")
+    trtllm: float = Field(default=1.0, gt=0, description="Factor on both, by engine; 1 for one that is not named.")
+    sglang: float = Field(default=1.0, gt=0)
+    vllm: float = Field(default=1.0, gt=0)
+    queue_share: float = Field(ge=0, description="Share of the other requests' prompts that a prompt waits behind.")
+    queue_rank_exponent: float = Field(ge=0, description="A replica of d attention ranks divides the queue by d^this.")
+    interference: float = Field(ge=0, description="Share of another prompt's time that a decoding request stands.")
+    interference_rank_exponent: float = Field(ge=0)
 
 
 class MemoryLimits(Frozen):
@@ -100,6 +130,13 @@ class Calibration(Frozen):
     network: NetworkEfficiency
     overheads: Overheads
     memory: MemoryLimits
+    first_token: FirstToken | None = Field(default=None, description="Absent: the prototype's hand values.")
+    compute_exponent: Share = Field(
+        default=0.0, description="A product reaches share * (peak / 1 PFLOP/s)^-this of the peak: fast cores starve."
+    )
+    chips: dict[str, float] = Field(
+        default_factory=dict, description="Factor on a decode step by accelerator; 1 for one that is not named."
+    )
     two_batch_overlap_share: Share = Field(
         description="Share of min(communication, rest) hidden when two micro-batches interleave."
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.costs import compute, memory, network
+from planner.costs.work import has_foreign_scales
 from planner.instance.quantities import PRECISION_BYTES
 from planner.topology.crossing import distinct_remote_destinations
 from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
@@ -72,7 +73,7 @@ def stage_terms(bench: Bench, tokens: float, attention_s: float, sampled: float,
         "attention": layers * attention_s,
         "dense": _dense_s(bench, tokens, sampled, decode=decode),
         "experts": moe * _experts_s(bench, tokens, decode=decode),
-        "all_reduce": 2 * layers * _all_reduce_s(bench, tokens),
+        "all_reduce": 2 * layers * _all_reduce_s(bench, tokens, decode=decode),
         "all_to_all": moe * _all_to_all_s(bench, tokens),
         "overhead": fixed + per_step,
     }
@@ -102,13 +103,15 @@ def decode_terms(bench: Bench, context_tokens: float) -> dict[str, float]:
         )
         for kind in model.context_layers
     )
-    return stage_terms(bench, batch, _mean_layer(bench, attention_s), batch, decode=True)
+    terms = stage_terms(bench, batch, _mean_layer(bench, attention_s), batch, decode=True)
+    factor = bench.instance.calibration.chips.get(chip.name, 1.0)
+    return {cause: factor * seconds for cause, seconds in terms.items()}
 
 
 def prefill_terms(bench: Bench, demand: DemandClass, requests: float) -> dict[str, float]:
     """Terms [s] of one prefill batch of one stage: ``requests`` prompts of one class on every attention rank."""
-    model, chip = bench.instance.model, bench.pool.accelerator
-    rate = bench.instance.calibration.prefill.attention_compute * chip.peak_flop_per_s("bf16")
+    model = bench.instance.model
+    rate = _reached(bench, bench.instance.calibration.prefill.attention_compute, "bf16")
     ways = bench.deployment.tensor_parallel
     attention_s = 0.0
     for kind in model.context_layers:
@@ -200,7 +203,7 @@ def _gemm_s(bench: Bench, params: float, tokens: float, precision: str, *, decod
             params,
             tokens,
             weight_bytes_per_param=PRECISION_BYTES[precision],
-            flop_per_s=share * chip.peak_flop_per_s(precision),
+            flop_per_s=_reached(bench, share, precision),
             bytes_per_s=calibration.decode.weight_bandwidth * chip.hbm_bytes_per_s,
             half_tokens=calibration.decode.dense_half_tokens if decode else 0.0,
         )
@@ -215,7 +218,8 @@ def _experts_s(bench: Bench, tokens_per_rank: float, *, decode: bool) -> float:
     chip, precision = bench.pool.accelerator, model.weights.routed_experts
     tokens = tokens_per_rank * deployment.data_parallel
     slots = deployment.expert_parallel * deployment.slots_per_gpu
-    touched = deployment.slots_per_gpu * float(compute.touched_share(model.experts_per_token, slots, tokens))
+    shape = calibration.decode.popularity_shape
+    touched = deployment.slots_per_gpu * float(compute.touched_share(model.experts_per_token, slots, tokens, shape))
     params = model.expert_params * deployment.expert_parallel / deployment.stage_gpus
     share = calibration.decode.expert_compute if decode else calibration.prefill.expert_compute
     bandwidth = calibration.decode.expert_weight_bandwidth * chip.hbm_bytes_per_s
@@ -227,23 +231,33 @@ def _experts_s(bench: Bench, tokens_per_rank: float, *, decode: bool) -> float:
             imbalance * mean,
             touched,
             params,
-            flop_per_s=share * chip.peak_flop_per_s(precision),
+            flop_per_s=_reached(bench, share, precision),
             half_tokens=calibration.decode.expert_half_tokens,
         )
         total += max(float(arithmetic), read)
-    return total / len(bench.imbalance)
+    software = calibration.decode.foreign_scale_factor if has_foreign_scales(model, chip) else 1.0
+    return software * total / len(bench.imbalance)
 
 
-def _all_reduce_s(bench: Bench, tokens: float) -> float:
-    links = bench.instance.calibration.network
+def _reached(bench: Bench, share: float, precision: str) -> float:
+    """FLOP/s of products in the arithmetic of ``precision``."""
+    peak = bench.pool.accelerator.peak_flop_per_s(precision)
+    return float(compute.reached_flop_per_s(share, peak, bench.instance.calibration.compute_exponent))
+
+
+def _all_reduce_s(bench: Bench, tokens: float, *, decode: bool) -> float:
+    links, prefill = bench.instance.calibration.network, bench.instance.calibration.prefill
+    share = links.scale_up if decode or prefill.scale_up is None else prefill.scale_up
+    crosses = bench.deployment.tensor_parallel > bench.gpus_per_domain
     return float(
         network.all_reduce_s(
             tokens,
             bench.instance.model.hidden_size * _BF16,
             float(bench.deployment.tensor_parallel),
-            bytes_per_s=links.scale_up * bench.pool.accelerator.scale_up_bytes_per_s,
+            bytes_per_s=share * bench.pool.accelerator.scale_up_bytes_per_s,
             latency_s=links.all_reduce_latency_s,
             latency_exponent=links.all_reduce_latency_exponent,
+            remote_latency_s=links.all_reduce_remote_latency_s if crosses else 0.0,
         )
     )
 
@@ -271,7 +285,8 @@ def _all_to_all_s(bench: Bench, tokens_per_rank: float) -> float:
                 destinations=shards
                 * float(distinct_remote_destinations(model.routed_experts, model.experts_per_token, ranks)),
                 remote_domains=remote,
-                scale_up_bytes_per_s=links.scale_up * float(domain_all_to_all_bytes_per_s(chip, inside)),
+                scale_up_bytes_per_s=(links.all_to_all_scale_up or links.scale_up)
+                * float(domain_all_to_all_bytes_per_s(chip, inside)),
                 scale_out_bytes_per_s=links.scale_out * chip.scale_out_bytes_per_s,
                 imbalance=imbalance,
                 latency_s=links.all_to_all_latency_s + hop,

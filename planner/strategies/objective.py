@@ -92,7 +92,8 @@ class StepModel:
     @property
     def _flop_per_s(self) -> float:
         peak = self.accelerator.peak_flop_per_s(self.model.weights.routed_experts)
-        return self.calibration.decode.expert_compute * peak
+        share, exponent = self.calibration.decode.expert_compute, self.calibration.compute_exponent
+        return float(compute.reached_flop_per_s(share, peak, exponent))
 
     def port_seconds_per_byte(self, request: PlacementRequest, units: UnitTable) -> FloatArray:
         """Seconds that a byte takes into each unit over its own port, shape [unit]; 0 where a level costs nothing.
