@@ -97,7 +97,7 @@ def _holds_another(place: tuple[int | str, ...], found: list[ErrorDetails]) -> b
 
 
 def load_accelerator(name_or_path: str) -> Accelerator:
-    """Read one accelerator by name, alias (in any case) or path.
+    """Read one accelerator by name, alias, another spelling of either, or path.
 
     Raises
     ------
@@ -105,6 +105,12 @@ def load_accelerator(name_or_path: str) -> Accelerator:
         If there is no such file, or it is wrong.
     """
     name = accelerator_names(library.instances_root()).get(name_or_path.casefold(), name_or_path)
+    if not _is_shipped("hardware", name) and not name.endswith(".toml"):
+        from planner.instance.aliases import hardware_of_name  # it reads files by this module
+
+        named = hardware_of_name(name)
+        if named is not None:
+            return named
     path = library.find("hardware", name)
     return validate(Accelerator, read_toml(path), str(path))
 
@@ -120,7 +126,9 @@ def accelerator_names(root: Path) -> dict[str, str]:
 
 
 def load_model(name_or_path: str) -> MoeModel:
-    """Read one model by name (in any case, with or without the organisation before a slash) or path.
+    """Read one model by name (in any case, with or without the organisation before a slash), alias or path.
+
+    A precision at the end of a name that is not a file's own, such as ``-FP8``, is applied to the weights.
 
     Raises
     ------
@@ -128,5 +136,19 @@ def load_model(name_or_path: str) -> MoeModel:
         If there is no such file, or it is wrong.
     """
     short = name_or_path.rsplit("/", maxsplit=1)[-1].casefold()
-    path = library.find("models", short if short in library.names("models") else name_or_path)
+    if not _is_shipped("models", short) and not name_or_path.endswith(".toml"):
+        from planner.instance.aliases import model_candidates, model_of_name  # it reads files by this module
+
+        named = model_of_name(name_or_path)
+        if named is not None:
+            return named
+        near = model_candidates(name_or_path)
+        if near:
+            remedy = f"did you mean {' or '.join(near)}? `planner list models` has all names"
+            raise InstanceError.single(name_or_path, "", "no such file in models", remedy)
+    path = library.find("models", short if _is_shipped("models", short) else name_or_path)
     return validate(MoeModel, read_toml(path), str(path))
+
+
+def _is_shipped(kind: str, name: str) -> bool:
+    return name in library.names(kind)

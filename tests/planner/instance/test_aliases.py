@@ -17,7 +17,7 @@ from planner.instance.aliases import (
     precision_of_name,
     with_weights,
 )
-from planner.instance.loading import load_model
+from planner.instance.loading import load_accelerator, load_model
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 MEASURED = ("measured_serving.csv", "measured_serving_inferencex.csv")
@@ -136,3 +136,12 @@ def test_precision_of_a_name() -> None:
     assert precision_of_name("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic") == "fp8"
     assert precision_of_name("nvidia/DeepSeek-R1-NVFP4") == "nvfp4"
     assert precision_of_name("Qwen/Qwen3-32B") is None
+
+
+def test_other_spellings_wherever_a_model_or_accelerator_is_named() -> None:
+    """Files and flags take hub names too: the shape of the shipped file, in the precision of the name."""
+    assert load_model("meta-llama/Llama-3.3-70B-Instruct") == load_model("llama-3.1-70b")
+    assert load_model("Qwen/Qwen3-32B-FP8") == with_weights(load_model("qwen3-32b"), "fp8")
+    assert load_accelerator("NVIDIA H100 80GB HBM3") == load_accelerator("h100")
+    with pytest.raises(InstanceError, match="no such file in models"):
+        load_model("deepseek-ai/DeepSeek-V4")
