@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from formulations.base import refuse
 from planner.errors import InstanceError
 from planner.strategies.local_search import LocalSearch
 from planner.strategies.result import PlacementResult, assess, gpu_load, imbalance, mean_over
+from planner.strategies.regroup import regroup
 from planner.strategies.routing import unit_table
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class CoActivation:
         return assess(request, rows, time.perf_counter() - start, self.name, interrupted=interrupted)
 
 
+@lru_cache(maxsize=4)
 def planned_floor(request: PlacementRequest) -> float | None:
     """Balance floor that the search plans for: the one asked plus the margin; ``None`` where destinations are priced.
 
@@ -183,6 +186,8 @@ def _anneal(request: PlacementRequest, layer: int, row: IntArray, floor: float |
     for doublings, share, heat in SCHEDULE:
         part = aim._replace(doublings=doublings)
         after = kernel.anneal(assign, units, work, tokens, part, int(share * moves), heat * HEAT * before, random)
+        if doublings and regroup(request, assign, units, tokens, random):
+            after = kernel.anneal(assign, units, work, tokens, part, int(share * moves), heat * HEAT * before, random)
     return (assign if after <= before else start).ravel()
 
 
