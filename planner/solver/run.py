@@ -8,6 +8,7 @@ the pool of the calling thread was started.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import platform
 import re
@@ -101,8 +102,14 @@ def new_highs(matrix: MatrixModel) -> highspy.Highs:
 
 def versions() -> dict[str, str]:
     """Return name and version of each program that takes part in a solve."""
-    packages = {name: version(name) for name in ("highspy", "pyomo", "numpy", "scipy")}
-    return packages | {"python": platform.python_version()}
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Read the packages' records once: that takes as long as a small solve."""
+    packages = [(name, version(name)) for name in ("highspy", "pyomo", "numpy", "scipy")]
+    return (*packages, ("python", platform.python_version()))
 
 
 @dataclass(eq=False)
