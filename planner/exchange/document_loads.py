@@ -19,7 +19,7 @@ from planner.exchange.document_keys import (
     nested,
     normal,
 )
-from planner.exchange.load_checks import RawLoad, ranges
+from planner.exchange.load_checks import MOST_EXPERTS, RawLoad, ranges
 from planner.exchange.sglang_records import logical_counts, read_records, slot_map
 
 HISTORY_KEYS = ("load_history", "history", "steps")
@@ -91,6 +91,8 @@ def _under(document: dict[Any, Any], key: str, file: str) -> RawLoad:
 
 def _of_layers(layers: dict[int, Any], file: str, key: str) -> RawLoad:
     """Table with the row of each layer at its number; layers that are not there are zero, that is dense."""
+    if max(layers) > MOST_EXPERTS:
+        raise InstanceError.single(file, key, f"names layer {max(layers)}", "give the layers of one model")
     table = to_array([layers[number] for number in sorted(layers)], file, key)
     if table.ndim != 2:
         return RawLoad(table, key, "counts by layer")
