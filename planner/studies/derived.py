@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.costs.normal_form import NormalForm, normal_form
+from planner.costs.shards import valid_tensor_parallel
 from planner.instance.lifecycle import LifecycleInstance
 from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
 from planner.units import seconds, with_prefix
@@ -27,6 +28,9 @@ def derived_numbers(instance: Instance | LifecycleInstance) -> dict[str, Any]:
         **_normal_form(forms[0]),
         "weight_bytes": instance.model.weight_bytes,
         "kv_bytes_per_token": instance.model.kv_bytes_per_token,
+        "index_bytes_per_token": instance.model.index_bytes_per_token,
+        "state_bytes_per_sequence": instance.model.state_bytes,
+        "valid_tensor_parallel": list(valid_tensor_parallel(instance.model)),
         "pools": [_pool(pool, form) for pool, form in zip(instance.pools, forms, strict=True)],
         "demand": [demand.model_dump() for demand in instance.demand],
         "expert_load": instance.expert_load_note,
@@ -65,6 +69,12 @@ def render_derived(payload: dict[str, Any]) -> str:
     lines.append(
         f"weights {with_prefix(payload['weight_bytes'], 'B')}, KV {payload['kv_bytes_per_token']:,.0f} B a token"
     )
+    if payload["index_bytes_per_token"]:
+        lines.append(f"index of sparse attention {payload['index_bytes_per_token']:,.0f} B a token")
+    if payload["state_bytes_per_sequence"]:
+        lines.append(f"state {with_prefix(payload['state_bytes_per_sequence'], 'B')} a sequence, whatever its length")
+    ways = ", ".join(map(str, payload["valid_tensor_parallel"]))
+    lines.append(f"tensor parallelism that cuts no head and no quantisation block: {ways}")
     for pool in payload["pools"]:
         domains = "unlimited" if pool["domains"] is None else pool["domains"]
         lines += [
