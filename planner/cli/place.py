@@ -15,6 +15,7 @@ from planner.cli import (
     place_programs,
     place_replan,
     place_replan_text,
+    place_scenarios,
     place_slots,
     place_traffic,
     place_traffic_report,
@@ -34,8 +35,8 @@ MOST_GPUS = 100_000
 """Far beyond any group of expert-parallel ranks; a slip of the finger must not fill the memory."""
 PROOF_GAP = 1e-3
 """Gap down to which bounds are proven without --gap."""
-PROOF_S = 10.0
-"""Seconds from the start after which, without --time-limit, no further bound is raised."""
+PROOF_S = 3.5
+"""Seconds from the start after which, without --time-limit, no further bound is raised: the command ends within 5."""
 QUIET_S = 1.0
 EXAMPLE = "Example: planner place --loads prefill.json --gpus 32 --redundant 32 --out placement"
 
@@ -86,6 +87,10 @@ def place(
     node_tolerance: place_programs.NodeToleranceOption = None,
     token_split: place_programs.TokenSplitOption = False,
     slot_budget: place_programs.SlotBudgetOption = None,
+    scenario_weights: place_scenarios.WeightsOption = None,
+    cvar_share: place_scenarios.ShareOption = None,
+    cvar_weight: place_scenarios.WeightOption = 0.0,
+    workers: place_scenarios.WorkersOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the map file.")] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
@@ -112,6 +117,8 @@ def place(
         )
         problems = _option_problems(gpus, gap, time_limit, seed) + given.problems()
         problems += replan.problems(slots_given=given.given, strategy=strategy)
+        scenarios = place_scenarios.Scenarios(scenario_weights, cvar_share, cvar_weight, workers)
+        problems += scenarios.problems()
         programs = place_programs.Programs(router_groups, node_tolerance, token_split, slot_budget)
         problems += programs.problems(gpus_per_node, place_programs.slot_ways(given, replan))
         if nodes_per_rack is not None and gpus_per_node is None:
@@ -144,6 +151,7 @@ def place(
             gap=DEFAULT_GAP if gap is None else gap,
             traffic=inputs.aim(chosen, seed),
             **programs.request_fields,
+            **scenarios.request_fields,
         )
         effort = Effort(
             PROOF_GAP if gap is None else gap,
@@ -176,6 +184,7 @@ def _finish(answer: place_replan.Answer, out: Path | None, output: Output, input
         output.note(f"warning: {warning}")
     _warn(request, result, output.note)
     report = summary(request, result, path) | {"warnings": inputs.warnings}
+    report |= place_scenarios.report(request, result)
     report |= place_traffic_report.report(inputs, request, result, out) | answer.report
     output.document(report, lambda: _text(request, report, result.strategy))
     if result.interrupted:
@@ -280,6 +289,7 @@ def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> s
     ]
     if request.scenarios > 1:
         lines.append("scenarios  " + "  ".join(f"{value:.4f}" for value in report["scenario_balance"]))
+        lines += place_scenarios.lines(report)
     if report["remote_share"] is not None:
         lines.append(f"assignments that leave their node: {100 * report['remote_share']:.1f} %")
     open_layers = sorted(report["layers"], key=lambda row: -(row["gap"] if row["gap"] == row["gap"] else -1.0))

@@ -33,7 +33,8 @@ REPARTITION_FAILURES = {2: 20, 3: 60}
 """Tries in a row without gain after which re-partitioning stops, by slots; with 4 slots a try costs too much."""
 
 COUNT_MOVES_PER_SLOT = 40
-"""Moves of the two-slot search per slot: 0.3 s for 58 layers at 144 GPUs, 1 s at 256."""
+FEWEST_COUNT_MOVES = 30_000
+"""Moves of the two-slot search, per slot and at least: 0.9 s of one core for 58 layers at 144 GPUs, 3 s at 256."""
 
 COUNT_SCHEDULE = ((5, 0.03, 0.6), (8, 0.002, 0.4))
 """Doublings of the energy exponent, heat, share of the moves."""
@@ -177,7 +178,7 @@ class LayerSearch:
         from planner.strategies.kernels import pairing
 
         weight, gpus = self.mean[layer], self.request.gpus
-        moves = factor * COUNT_MOVES_PER_SLOT * 2 * gpus
+        moves = factor * max(COUNT_MOVES_PER_SLOT * 2 * gpus, FEWEST_COUNT_MOVES)
         for doublings, heat, share in COUNT_SCHEDULE:
             pairing.search_counts(weight, count, gpus, target, int(share * moves), heat, doublings, random)
         return self._pack_pairs(weight, count, target, random)

@@ -19,7 +19,7 @@ RandomState = npt.NDArray[np.uint64]
 def compiled(function: Function) -> Function:
     """Compile to machine code at the first call and keep the code on disk.
 
-    The code starts no threads, so sweeps can use processes, and lets others run, so layers can be searched side by side.
+    The code starts no threads, so sweeps can use processes, and lets others run, so layers are searched side by side.
     """
     return cast("Function", numba.njit(cache=True, nogil=True)(function))
 

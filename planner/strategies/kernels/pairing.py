@@ -90,7 +90,7 @@ def search_counts(
     """Improve ``count`` in place for two slots on each of ``gpus`` GPUs; return the largest pair sum reached.
 
     A move passes a copy from a random expert that can spare one to an expert of the fullest pair (half the time) or to
-    a random expert; it is kept if the energy does not rise, or by ``heat`` times its excess times an exponential variate,
+    a random expert; it is kept if the energy rises by at most ``heat`` times its excess times an exponential variate,
     where the heat falls to zero linearly.
     """
     mean = np.sum(weight) / gpus
