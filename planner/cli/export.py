@@ -11,6 +11,8 @@ import typer
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from planner.exchange.engine_maps import EngineMap
     from planner.instance.model import MoeModel
 
@@ -50,7 +52,7 @@ def export(
         payload = {
             "to": to,
             "files": [name for document in documents for name in document["files"]],
-            "gpus_requested": sum(document["gpus_requested"] for document in documents),
+            "gpus_requested": _sum(document["gpus_requested"] for document in documents),
             "flags": _flags(documents),
             "deployments": documents,
             "notes": notes,
@@ -63,6 +65,12 @@ export.__doc__ = f"{export.__doc__}\n\n{EXAMPLE}"
 
 def _relative(path: Path) -> str:
     return os.path.relpath(path)
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """Sum, or None where a number is not known."""
+    known = list(numbers)
+    return None if None in known else sum(number for number in known if number is not None)
 
 
 def _flags(documents: list[dict[str, Any]]) -> list[str]:
@@ -78,7 +86,7 @@ def _dispatch(placed: EngineMap, model: MoeModel | None, gpus_per_node: int | No
 
     if model is None:
         return None
-    nodes = None if gpus_per_node is None else -(-placed.ranks // gpus_per_node)
+    nodes = None if gpus_per_node is None or not placed.ranks_known else -(-placed.ranks // gpus_per_node)
     groups = model.router_groups_per_token if model.router_groups > 1 else None
     chosen = model.experts_per_token
     return {
@@ -93,10 +101,10 @@ def _dispatch(placed: EngineMap, model: MoeModel | None, gpus_per_node: int | No
 
 def _text(document: dict[str, Any]) -> str:
     head = f"{document['name']}: " if document["name"] else ""
+    ranks = "" if document["ranks"] is None else f" on {document['ranks']} ranks, {document['gpus_requested']} GPUs"
     lines = [
-        f"{head}{document['experts']} experts in {document['slots']} slots on {document['ranks']} ranks, "
-        f"{document['moe_layers']} MoE layers from decoder layer {document['first_moe_layer']}, "
-        f"{document['gpus_requested']} GPUs",
+        f"{head}{document['experts']} experts in {document['slots']} slots{ranks}, "
+        f"{document['moe_layers']} MoE layers from decoder layer {document['first_moe_layer']}",
         *(f"file   {path}" for path in document["files"]),
         *(f"flag   {flag}" for flag in document["flags"]),
     ]

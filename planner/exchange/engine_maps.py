@@ -35,11 +35,13 @@ class EngineMap:
     layers
         Decoder layers, dense ones included.
     ranks
-        Expert-parallel ranks.
+        Expert-parallel ranks; 1 where they are not known.
     name
         Model class or name, for formats that hold it.
     tensor_parallel, data_parallel, pipeline_parallel
         Layout of the deployment, ``None`` where only the map is known.
+    ranks_known
+        Whether anything says over how many ranks the slots spread.
     """
 
     rows: NDArray[np.int64]
@@ -50,6 +52,7 @@ class EngineMap:
     tensor_parallel: int | None = None
     data_parallel: int | None = None
     pipeline_parallel: int | None = None
+    ranks_known: bool = True
 
     @property
     def experts(self) -> int:
@@ -88,6 +91,8 @@ class Engine:
         What an operator must know.
     ep_is_tp_times_dp
         Whether the engine has no other expert-parallel size.
+    holds_ranks
+        Whether the form groups slots by rank, so that their number must be known.
     options
         Text of a second file, given the path of the first, where the engine reads the path from a file.
     """
@@ -97,6 +102,7 @@ class Engine:
     flags: Callable[[EngineMap, str], list[str]]
     notes: tuple[str, ...]
     ep_is_tp_times_dp: bool = False
+    holds_ranks: bool = False
     options: Callable[[EngineMap, str], str] | None = None
 
 
@@ -109,7 +115,7 @@ def _sglang(placed: EngineMap) -> str:
 
 def _sglang_flags(placed: EngineMap, path: str) -> list[str]:
     flags = [
-        f"--ep-size {placed.ranks}",
+        *([f"--ep-size {placed.ranks}"] if placed.ranks_known else []),
         f"--ep-num-redundant-experts {placed.redundant}",
         f"--init-expert-location {shlex.quote(path)}",
     ]
@@ -218,12 +224,13 @@ def _tensorrt_options(placed: EngineMap, path: str) -> str:
 
 
 def _tensorrt_flags(placed: EngineMap, path: str) -> list[str]:
-    if placed.ranks < 2:
+    if placed.ranks_known and placed.ranks < 2:
         raise InstanceError.single("map", "--to", "is for one rank", "TensorRT-LLM balances experts over several")
     gpus = placed.ranks
     if placed.tensor_parallel and placed.data_parallel:
         gpus = placed.tensor_parallel * placed.data_parallel
-    return [f"--tp_size {gpus}", f"--ep_size {placed.ranks}", f"--extra_llm_api_options {shlex.quote(path)}"]
+    sizes = [f"--tp_size {gpus}", f"--ep_size {placed.ranks}"] if placed.ranks_known else []
+    return [*sizes, f"--extra_llm_api_options {shlex.quote(path)}"]
 
 
 def _lists(rows: NDArray[np.int64]) -> str:
@@ -248,7 +255,7 @@ ENGINES: dict[str, Engine] = {
         ),
         ep_is_tp_times_dp=True,
     ),
-    "vllm-ranks": Engine(".json", _expert_ranks, _expert_ranks_flags, (_OPEN_PR.format(34811),), True),
+    "vllm-ranks": Engine(".json", _expert_ranks, _expert_ranks_flags, (_OPEN_PR.format(34811),), True, True),
     "hygon": Engine(
         ".json", _hygon, _hygon_flags, ("--model must be the model class that the plug-in looks up",), True
     ),
@@ -258,6 +265,7 @@ ENGINES: dict[str, Engine] = {
         _ascend_flags,
         ("static loading needs neither DYNAMIC_EPLB nor EXPERT_MAP_RECORD in the environment",),
         ep_is_tp_times_dp=True,
+        holds_ranks=True,
     ),
     "trtllm": Engine(
         ".yaml",
@@ -289,10 +297,10 @@ def engine(name: str) -> Engine:
 def facts(placed: EngineMap) -> dict[str, Any]:
     """Sizes of a map, JSON-ready."""
     return {
-        "ranks": placed.ranks,
+        "ranks": placed.ranks if placed.ranks_known else None,
         "experts": placed.experts,
         "slots": placed.slots,
-        "slots_per_rank": placed.per_rank,
+        "slots_per_rank": placed.per_rank if placed.ranks_known else None,
         "redundant": placed.redundant,
         "moe_layers": len(placed.rows),
         "first_moe_layer": placed.numbers[0],

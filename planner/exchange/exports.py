@@ -35,14 +35,14 @@ class Export:
     placed
         The map.
     gpus
-        GPUs that all replicas of the deployment ask for.
+        GPUs that all replicas of the deployment ask for; ``None`` where the ranks of a map are not known.
     notes
         What was assumed or changed.
     """
 
     name: str
     placed: EngineMap
-    gpus: int
+    gpus: int | None
     notes: tuple[str, ...]
 
 
@@ -82,7 +82,7 @@ def exports_of(
         return *_of_plan(read_plan(run), str(run), chosen, to, served, first_moe_layer), served
     model, class_name = _model(model_name, to)
     found = read_as_written(source, gpus=gpus, model=class_name)
-    ranks = _ranks(found, gpus, str(source))
+    ranks = _ranks(found, gpus, str(source), chosen)
     export = _export(found, ranks, model, first_moe_layer, str(source), class_name or model_name)
     return [export], list(found.warnings), model
 
@@ -94,22 +94,26 @@ def _model(name: str | None, to: str) -> tuple[MoeModel | None, str | None]:
     return None, name
 
 
-def _ranks(found: ExpertMap, gpus: int | None, file: str) -> int:
-    if gpus is None and found.gpus is None:
+def _ranks(found: ExpertMap, gpus: int | None, file: str, chosen: Engine) -> int | None:
+    """Ranks from the file or the caller; None only where neither the engine's form nor empty slots need them."""
+    needed = chosen.holds_ranks or bool((found.rows < 0).any())
+    if gpus is None and found.gpus is None and needed:
         message = "missing: a map file does not say over how many ranks its slots spread"
         raise InstanceError.single(file, "--gpus", message, "give the number of expert-parallel ranks")
     if gpus is not None and found.gpus is not None and gpus != found.gpus:
         raise InstanceError.single(file, "--gpus", f"is {gpus}, the map is for {found.gpus} ranks", "leave it out")
-    return int(gpus or found.gpus or 1)
+    return found.gpus if gpus is None else gpus
 
 
 def _export(
-    found: ExpertMap, ranks: int, model: MoeModel | None, first: int | None, file: str, name: str | None
+    found: ExpertMap, ranks: int | None, model: MoeModel | None, first: int | None, file: str, name: str | None
 ) -> Export:
     layers = layered(found, model, first, file)
-    rows, alive, changed = fill_slots(layers.rows, ranks, file)
-    placed = EngineMap(rows, layers.numbers, layers.layers, alive, name or "model")
-    return Export("", placed, alive, (*layers.notes, *changed))
+    rows, alive, changed = fill_slots(layers.rows, 1 if ranks is None else ranks, file)
+    placed = EngineMap(rows, layers.numbers, layers.layers, alive, name or "model", ranks_known=ranks is not None)
+    if ranks is None:
+        changed.append("nothing says over how many ranks the slots spread: name them with --gpus to have it checked")
+    return Export("", placed, None if ranks is None else alive, (*layers.notes, *changed))
 
 
 def _model_of_run(plan: Path) -> str:

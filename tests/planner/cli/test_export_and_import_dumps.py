@@ -76,7 +76,7 @@ def test_export_tells_the_limits_of_dispatch(folder: Path) -> None:
 def test_export_refuses_with_exit_code_2(folder: Path) -> None:
     """No ranks, an unknown engine, a missing source."""
     for arguments, message in (
-        (("map.json", "--to", "vllm"), "--gpus: missing"),
+        (("map.json", "--to", "vllm-ascend"), "--gpus: missing"),
         (("map.json", "--to", "tgi", "--gpus", "3"), "--to: is 'tgi'"),
         (("none", "--to", "vllm", "--gpus", "3"), "cannot be read"),
         (("map.json", "--to", "vllm", "--gpus", "3", "--gpus-per-node", "0"), "--gpus-per-node"),

@@ -133,7 +133,8 @@ def test_only_valid_maps_leave(tmp_path: Path) -> None:
     cases: list[tuple[object, str, dict[str, Any], str]] = [
         ([[0, 1, 2, 0, 1, 2], [0, 1, 2, 3, 1, 2]], "vllm", {}, "first: expert 3 in MoE layer 0"),
         (ROWS, "vllm", {"gpus": 4}, "6 slots do not spread evenly over 4"),
-        (ROWS, "vllm", {"gpus": None}, "--gpus: missing"),
+        (ROWS, "vllm-ascend", {"gpus": None}, "--gpus: missing"),
+        ([[0, 1, -1]], "vllm", {"gpus": None}, "--gpus: missing"),
         (ROWS, "trtllm", {"gpus": 1}, "is for one rank"),
         (ROWS, "other", {}, "--to: is 'other'"),
         (ROWS, "sglang", {"first_moe_layer": -1}, "--first-moe-layer: is -1"),
@@ -142,6 +143,15 @@ def test_only_valid_maps_leave(tmp_path: Path) -> None:
         with pytest.raises(InstanceError, match=message):
             written(tmp_path, rows, to, **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.json"]
+
+
+def test_ranks_may_stay_unknown_where_the_form_has_none(tmp_path: Path) -> None:
+    """SGLang's file is the same; the flag of the ranks is left out, and it is said."""
+    export = written(tmp_path, ROWS, "sglang", gpus=None)
+    assert json.loads(export.files[0].read_text()) == {"physical_to_logical_map": ROWS}
+    assert export.flags[0] == "--ep-num-redundant-experts 2"
+    assert (export.export.gpus, export.document(str)["ranks"]) == (None, None)
+    assert any("--gpus" in note for note in export.export.notes)
 
 
 def test_empty_slots_are_filled_and_dead_ranks_left_out(tmp_path: Path) -> None:
