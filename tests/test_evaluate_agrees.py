@@ -40,6 +40,7 @@ MODELS = {
     "qwen3.5-35b-a3b": 256,  # states instead of a cache in three layers of four
     "qwen3.5-27b": 0,
     "deepseek-v3.2": 256,  # sparse attention with an index
+    "glm-5.2": 256,  # of which three layers of four use a neighbour's
     "deepseek-v4-pro": 384,  # entries of several tokens, of two sizes
     "mimo-v2-flash": 256,  # sliding layers of another shape
     "llama-4-maverick": 128,  # dense layers between MoE layers

@@ -87,13 +87,7 @@ def glm_sparse(config: ConfigReader) -> Shape:
         if not isinstance(kinds, list) or len(kinds) != shape["layers"] or set(kinds) - {"full", "shared"}:
             config.problem("indexer_types", "is not a list with full or shared for each layer")
             return shape
-        shared = kinds.count("shared")
-        if not shared:
-            return shape
-        config.notes.append(
-            f"{shared} of {len(kinds)} layers use the entries that a neighbour's indexer chose; "
-            "all are counted with an indexer of their own, which is at most 1 % of the weights too many"
-        )
+        shape["attention"]["indexer"]["shared_layers"] = kinds.count("shared")
     return shape
 
 

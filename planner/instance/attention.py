@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -67,6 +67,7 @@ class Indexer(Frozen):
     heads: int = Field(ge=1)
     head_dim: int = Field(ge=1)
     topk: int = Field(ge=1, description="Entries that attention reads in a step.")
+    shared_layers: int = Field(default=0, ge=0, description="Layers that use the choice of a neighbour's indexer.")
 
     @property
     def bytes_per_entry(self) -> float:
@@ -228,6 +229,10 @@ class Attention(Frozen):
             flop_per_entry_decode=self.flop_per_context_token(),
             flop_per_entry_prefill=self.prefill_flop_per_context_token(),
         )
+        follows = replace(full, layers=0, index_bytes_per_entry=0.0, index_flop_per_entry=0.0)
+        if index and index.shared_layers:
+            follows = replace(follows, layers=index.shared_layers)
+            full = replace(full, layers=full.layers - index.shared_layers)
         shape = self.sliding_shape or self
         flop = self.flop_per_context_token()
         if self.sliding_shape is not None:
@@ -240,7 +245,7 @@ class Attention(Frozen):
             flop_per_entry_decode=flop,
             flop_per_entry_prefill=flop if self.sliding_shape else self.prefill_flop_per_context_token(),
         )
-        return tuple(kind for kind in (full, sliding) if kind.layers)
+        return tuple(kind for kind in (full, follows, sliding) if kind.layers)
 
     def _compressed(self, part: Compression, width: float) -> ContextLayers:
         index = self.indexer if part.indexed else None

@@ -81,6 +81,8 @@ class MoeModel(Frozen):
             problems.append(f"router_groups {self.router_groups} does not divide routed_experts {self.routed_experts}")
         if self.attention.sliding_layers > self.attention_layers or self.attention_layers < 0:
             problems.append("attention.sliding_layers and linear_attention.layers exceed layers")
+        if self.attention.indexer is not None and self.attention.indexer.shared_layers >= max(1, self.attention_layers):
+            problems.append("attention.indexer.shared_layers leaves no layer with an indexer")
         compressed = sum(part.layers for part in self.attention.compression)
         if compressed and compressed != self.attention_layers:
             problems.append(f"attention.compression has {compressed} layers, the model {self.attention_layers}")
@@ -134,6 +136,9 @@ class MoeModel(Frozen):
             full = self.attention_layers - attention.sliding_layers
             total = full * attention.params(self.hidden_size)
             total += attention.sliding_layers * attention.params(self.hidden_size, sliding=True)
+            if attention.indexer is not None:
+                index = attention.indexer.params(self.hidden_size, attention.query_lora_rank)
+                total -= attention.indexer.shared_layers * index
         return total + (linear.layers * linear.params(self.hidden_size) if linear else 0)
 
     @property

@@ -361,3 +361,103 @@ def test_nothing_is_left_where_writing_fails(tmp_path: Path) -> None:
     with pytest.raises(InstanceError, match="cannot be written"):
         write_whole(target, "x")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def hybrid_config() -> dict[str, Any]:
+    """Qwen3-Next's keys at a tenth of its size: linear attention in three layers of four."""
+    return {
+        "architectures": ["Qwen3NextForCausalLM"],
+        "model_type": "qwen3_next",
+        "full_attention_interval": 4,
+        "head_dim": 32,
+        "hidden_act": "silu",
+        "hidden_size": 64,
+        "linear_conv_kernel_dim": 4,
+        "linear_key_head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_value_head_dim": 16,
+        "moe_intermediate_size": 32,
+        "num_attention_heads": 4,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "num_hidden_layers": 8,
+        "num_key_value_heads": 2,
+        "shared_expert_intermediate_size": 32,
+        "tie_word_embeddings": False,
+        "vocab_size": 100,
+    }
+
+
+def test_gated_delta_layers_counted_by_hand(tmp_path: Path) -> None:
+    """Six linear layers and two full ones: every matrix of the published modelling code, one by one."""
+    model = import_config(written(tmp_path, hybrid_config())).model
+    linear = 64 * (2 * 32 + 2 * 64) + 64 * 2 * 4 + (2 * 32 + 64) * 4 + 2 * 4 + 16 + 64 * 64
+    full = 64 * 2 * 128 + 2 * 64 * 64 + 128 * 64 + 2 * 32
+    experts = 8 * 3 * 64 * 32 + 3 * 64 * 32 + 64 + 8 * 64
+    assert model.total_params == 6 * linear + 2 * full + 8 * (experts + 2 * 64) + 64 + 2 * 100 * 64
+    assert (model.kv_layers, model.kv_bytes_per_token) == (2, 2 * 2 * 64 * 2)
+    assert model.state_bytes == 6 * (4 * 16 * 16 * 4 + 3 * 128 * 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"full_attention_interval": 0}, "full_attention_interval"),
+        ({"linear_num_value_heads": None}, "linear_num_value_heads"),
+        ({"attn_output_gate": False}, "attn_output_gate"),
+        ({"mlp_only_layers": [0]}, "mlp_only_layers"),
+        ({"mamba_ssm_dtype": "int3"}, "mamba_ssm_dtype"),
+        ({"layer_types": ["mystery"] * 8}, "layer_types"),
+        ({"index_topk": 2048}, "index_topk"),
+    ],
+)
+def test_hybrid_refusals_name_the_key(tmp_path: Path, change: dict[str, Any], key: str) -> None:
+    """What shapes a hybrid model and is missing, wrong or of another family is named."""
+    assert key in named_keys(written(tmp_path, hybrid_config() | change))
+
+
+def test_blocks_that_make_no_layers_are_refused(tmp_path: Path) -> None:
+    """Nemotron-H's plain blocks in some layers only: no single width is right, so the pattern is named."""
+    config = {
+        "model_type": "nemotron_h",
+        "hybrid_override_pattern": "M-M*-",
+        "mlp_hidden_act": "relu2",
+        "hidden_size": 64,
+        "vocab_size": 100,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "n_groups": 1,
+        "ssm_state_size": 16,
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 16,
+        "conv_kernel": 4,
+        "intermediate_size": 128,
+    }
+    assert "hybrid_override_pattern" in named_keys(written(tmp_path, config))
+
+
+def test_another_precision_on_request(tmp_path: Path) -> None:
+    """BR23: DeepSeek-R1 in bf16 has 1342.1 GB, whatever its checkpoint holds; an unknown precision is refused."""
+    config = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+    path = written(tmp_path, mixtral_config() | config)
+    own, wide = import_config(path).model, import_config(path, weights="bf16").model
+    assert (own.weights.routed_experts, own.weights.block_size) == ("fp8", 128)
+    assert (wide.weights.routed_experts, wide.kv_format) == ("bf16", "bf16")
+    assert wide.weight_bytes == 2 * wide.total_params
+    with pytest.raises(InstanceError, match="ternary"):
+        import_config(path, weights="ternary")
+
+
+def test_a_mixed_checkpoint_is_read_module_by_module(tmp_path: Path) -> None:
+    """NVIDIA's mixed files list each module: fp8 attention, nvfp4 experts; what they do not list keeps the base."""
+    listed = {f"model.layers.{layer}.block_sparse_moe.experts": {"quant_algo": "NVFP4"} for layer in range(32)}
+    listed |= {f"model.layers.{layer}.self_attn": {"quant_algo": "FP8"} for layer in range(32)}
+    block = {"quantization": {"quant_algo": "MIXED_PRECISION", "quantized_layers": listed}}
+    quant = written(tmp_path, block, "hf_quant_config.json")
+    model = import_config(written(tmp_path, mixtral_config()), quantization=quant).model
+    assert (model.weights.attention, model.weights.routed_experts, model.weights.embeddings) == ("fp8", "nvfp4", "bf16")
+    listed["model.layers.0.self_attn"] = {"quant_algo": "FP3"}
+    written(tmp_path, block, "hf_quant_config.json")
+    assert named_keys(tmp_path / "config.json", quantization=quant) == {"quantization.quantized_layers.quant_algo"}
