@@ -53,6 +53,11 @@ def solve(
             solved = solve_case(case, changes or (), loads=loads, options=options, progress=progress.update)
         if write_model is not None:
             solved.write_model(write_model)
+        if loads is not None:
+            from planner.exchange.loads import read_load_file
+
+            for warning in read_load_file(loads).warnings:
+                output.note(f"warning: {loads}: {warning}")
         _finish(solved, out, output)
 
 

@@ -85,8 +85,9 @@ def _read(path: Path, file: str, model: str | None, gpus: int | None) -> ExpertM
         if inside is None:
             raise InstanceError.single(file, "", f"holds none of {', '.join(IN_FOLDER)}", "give a run folder or a map")
         found = _read(inside, str(inside), model, gpus)
-        ranks, dense = placement_facts(path) if inside.name == MAP_NAME else (found.gpus, None)
-        return replace(found, gpus=ranks, dense=dense)
+        if inside.name != MAP_NAME:
+            return found
+        return replace(found, **placement_facts(path)._asdict())
     data = content.read_bytes(path)
     if data.startswith(content.NUMPY_MAGIC):
         return _of_array(numpy_files.read_array(data, file), file, "array")

@@ -42,6 +42,8 @@ class EngineMap:
         Layout of the deployment, ``None`` where only the map is known.
     ranks_known
         Whether anything says over how many ranks the slots spread.
+    dispatch
+        Rule the map was planned for: ``even`` or ``nearest``.
     """
 
     rows: NDArray[np.int64]
@@ -53,6 +55,7 @@ class EngineMap:
     data_parallel: int | None = None
     pipeline_parallel: int | None = None
     ranks_known: bool = True
+    dispatch: str = "even"
 
     @property
     def experts(self) -> int:
@@ -120,7 +123,7 @@ def _sglang_flags(placed: EngineMap, path: str) -> list[str]:
         f"--init-expert-location {shlex.quote(path)}",
     ]
     if placed.redundant:
-        flags.append("--ep-dispatch-algorithm dynamic")
+        flags.append(f"--ep-dispatch-algorithm {'static' if placed.dispatch == 'nearest' else 'dynamic'}")
     if placed.tensor_parallel and placed.data_parallel:
         flags.insert(0, f"--tp-size {placed.tensor_parallel * placed.data_parallel}")
         if placed.data_parallel > 1:
@@ -243,7 +246,7 @@ ENGINES: dict[str, Engine] = {
         ".json",
         _sglang,
         _sglang_flags,
-        ("dispatch dynamic splits an expert's tokens evenly over its copies, as planned; static prefers near copies",),
+        ("dispatch dynamic splits an expert's tokens evenly over its copies; static prefers near copies",),
     ),
     "vllm": Engine(
         ".json",

@@ -37,6 +37,8 @@ class ExpertMap:
         Whether the only row stands for every layer (vLLM).
     dense
         Rows that belong to dense layers, where the file says so (a placement's folder).
+    dispatch
+        Dispatch rule the map was planned for, where the file says so: ``even`` or ``nearest``.
     warnings
         What the reader noticed.
     """
@@ -47,6 +49,7 @@ class ExpertMap:
     layers: tuple[int, ...] | None = None
     shared: bool = False
     dense: tuple[int, ...] | None = None
+    dispatch: str | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -110,7 +110,9 @@ def _export(
 ) -> Export:
     layers = layered(found, model, first, file)
     rows, alive, changed = fill_slots(layers.rows, 1 if ranks is None else ranks, file)
-    placed = EngineMap(rows, layers.numbers, layers.layers, alive, name or "model", ranks_known=ranks is not None)
+    known = ranks is not None
+    rule = found.dispatch or "even"
+    placed = EngineMap(rows, layers.numbers, layers.layers, alive, name or "model", ranks_known=known, dispatch=rule)
     if ranks is None:
         changed.append("nothing says over how many ranks the slots spread: name them with --gpus to have it checked")
     return Export("", placed, None if ranks is None else alive, (*layers.notes, *changed))

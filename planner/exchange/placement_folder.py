@@ -6,7 +6,7 @@ SGLang takes a map file only if it holds the map and nothing else, so this stand
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,16 @@ def write_placement(folder: Path, request: PlacementRequest, result: PlacementRe
     return folder / MAP_NAME
 
 
-def placement_facts(folder: Path) -> tuple[int | None, tuple[int, ...] | None]:
-    """Ranks and dense layers of a placement's folder, each ``None`` where the folder does not say.
+class PlacementFacts(NamedTuple):
+    """What a placement's folder says, each ``None`` where it does not."""
+
+    gpus: int | None = None
+    dense: tuple[int, ...] | None = None
+    dispatch: str | None = None
+
+
+def placement_facts(folder: Path) -> PlacementFacts:
+    """Ranks, dense layers and dispatch rule of a placement's folder.
 
     Raises
     ------
@@ -48,9 +56,13 @@ def placement_facts(folder: Path) -> tuple[int | None, tuple[int, ...] | None]:
     """
     path = folder / FACTS_NAME
     if not path.is_file():
-        return None, None
+        return PlacementFacts()
     facts = parse_json(decode(read_bytes(path), str(path)), str(path))
     facts = facts if isinstance(facts, dict) else {}
-    gpus, dense = facts.get("gpus"), facts.get("dense_layers")
+    gpus, dense, dispatch = facts.get("gpus"), facts.get("dense_layers"), facts.get("dispatch")
     whole = isinstance(dense, list) and all(isinstance(layer, int) and layer >= 0 for layer in dense)
-    return gpus if isinstance(gpus, int) and gpus > 0 else None, tuple(dense) if whole and dense is not None else None
+    return PlacementFacts(
+        gpus if isinstance(gpus, int) and gpus > 0 else None,
+        tuple(dense) if whole and dense is not None else None,
+        dispatch if isinstance(dispatch, str) else None,
+    )

@@ -60,6 +60,14 @@ def test_export_of_a_placement_needs_no_further_word(folder: Path) -> None:
     assert tensorrt["deployments"][0]["first_moe_layer"] == 1
 
 
+def test_export_keeps_the_dispatch_rule_of_the_placement(folder: Path) -> None:
+    """Planned for near copies first, which is SGLang's static dispatch."""
+    (folder / "loads.json").write_text(json.dumps([[5, 6, 7, 8]] * 2))
+    arguments = ("--gpus", "4", "--redundant", "4", "--gpus-per-node", "2", "--dispatch", "nearest", "--out", "near")
+    assert run("place", "--loads", "loads.json", *arguments)[0] == 0
+    assert "--ep-dispatch-algorithm static" in document("export", "near", "--to", "sglang")["flags"]
+
+
 def test_export_tells_the_limits_of_dispatch(folder: Path) -> None:
     """DeepSeek-V3 (hidden 7168): 32 copies lower the tokens a rank may dispatch; 8 nodes, 4 with groups kept."""
     rows = [[*range(256), *range(32)]] * 58
