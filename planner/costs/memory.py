@@ -73,11 +73,13 @@ def weight_bytes_per_gpu(
     expert_shards: Number,
     slots_per_gpu: Number,
     pipeline_parallel: Number,
+    prediction_layers: int = 0,
 ) -> Number:
     """Weight bytes on the fullest GPU [B].
 
     Attention, dense and shared blocks are cut by tensor parallelism and copied over data-parallel ranks; a slot holds
-    one expert cut ``expert_shards`` ways; a stage holds one embedding, a single stage both.
+    one expert cut ``expert_shards`` ways; a stage holds one embedding, a single stage both. ``prediction_layers`` of
+    multi-token prediction stand on the last stage, each a layer and the matrix that joins two hidden vectors.
     """
     first, later = (
         _layer_bytes(model, stage(model, pipeline_parallel), tensor_parallel, expert_shards, slots_per_gpu)
@@ -85,7 +87,14 @@ def weight_bytes_per_gpu(
     )
     embedding = model.vocab_size * model.hidden_size * PRECISION_BYTES[model.weights.embeddings]
     copies = np.where(np.asarray(pipeline_parallel) > 1, 1.0, 1.0 if model.tied_embeddings else 2.0)
-    return np.maximum(first, later) + copies * embedding / tensor_parallel
+    total = np.maximum(first, later) + copies * embedding / tensor_parallel
+    if prediction_layers:
+        moe = prediction_layers if model.moe_layers else 0
+        block = StageLayers(prediction_layers, moe, prediction_layers - moe)
+        joined = prediction_layers * 2.0 * model.hidden_size**2 * PRECISION_BYTES["bf16"]
+        total = total + _layer_bytes(model, block, tensor_parallel, expert_shards, slots_per_gpu)
+        total = total + joined / tensor_parallel
+    return np.asarray(total)
 
 
 def _layer_bytes(

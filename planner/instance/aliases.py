@@ -48,6 +48,7 @@ _SAME_SHAPE = frozenset(
     (
         *("instruct", "chat", "it", "base", "hf", "thinking", "preview", "original", "hybrid", "text", "pt"),
         *("v0.1", "v0.2", "v0.3", "dynamic", "kv", "block", "static", "pertensor", "gptq", "quantized", "g128", "sq"),
+        *("v2", "asq", "quark", "modelopt", "moe", "g32", "w4a8", "w8a16", "gguf", "mlx"),
     )
 )
 """Endings of a model's name that leave its shape alone."""
@@ -76,7 +77,7 @@ def model_of_name(name: str) -> MoeModel | None:
 
 def precision_of_name(name: str) -> str | None:
     """Precision that ends a model's name, such as ``fp8`` of ``Qwen/Qwen3-235B-A22B-FP8``; None where there is none."""
-    words = re.split(r"[^a-z0-9.]+", name.rsplit("/", maxsplit=1)[-1].casefold())
+    words = _plain(name.rsplit("/", maxsplit=1)[-1]).split("-")
     return next((_PRECISIONS[word] for word in reversed(words) if word in _PRECISIONS), None)
 
 
@@ -134,7 +135,8 @@ def _names_of(folder: Path, spelled: Callable[[str], str]) -> dict[str, frozense
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", name.casefold()).strip("-")
+    spaced = name.casefold().replace("quantized.", "quantized-")
+    return re.sub(r"[^a-z0-9.]+", "-", spaced).strip("-")
 
 
 def _shorter(name: str) -> Iterator[str]:
@@ -153,7 +155,7 @@ def _shorter(name: str) -> Iterator[str]:
 
 
 def _hardware_words(name: str) -> list[str]:
-    spaced = re.sub(r"\((.*?)\)", r" \1 ", name.casefold())
+    spaced = re.sub(r"^\s*\d+\s*x\s*", "", re.sub(r"\((.*?)\)", r" \1 ", name.casefold()))
     words = [word for word in re.split(r"[^a-z0-9]+", spaced) if word and word not in _VENDOR]
     return [re.sub(r"^(\d+)gi?b$", r"\1g", word) for word in words]
 

@@ -33,6 +33,9 @@ MODELS = [
     ("zai-org/GLM-4.6-FP8", "glm-4.5"),
     ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"),
     ("OPENAI/GPT-OSS-120B", "gpt-oss-120b"),
+    ("nvidia/DeepSeek-R1-0528-FP4-v2", "deepseek-v3"),
+    ("RedHatAI/Qwen3-32B-quantized.w4a16", "qwen3-32b"),
+    ("amd/Llama-3.3-70B-Instruct-FP8-KV", "llama-3.1-70b"),
 ]
 
 ACCELERATORS = [
@@ -43,6 +46,8 @@ ACCELERATORS = [
     ("AMD Instinct MI300X 192GB HBM3", "mi300x"),
     ("MI355X", "mi355x"),
     ("H20-96G", "h20"),
+    ("8 x H200 SXM", "h200"),
+    ("4xMI355X", "mi355x"),
     ("H20-141G", "h20_141"),
     ("NVIDIA H100 80GB HBM3", "h100"),
     ("NVIDIA H100 PCIe", "h100_pcie"),
