@@ -20,6 +20,9 @@ MOST_EXPERTS = 10_000
 UNREDUCED_EXPERTS = 16
 """Fewer experts than this are never taken for a dump of one rank: small tables are often made up by hand."""
 
+RANK_EXPERTS = 4
+"""Smallest blocks that are taken for those of ranks; forced balance leaves pairs out too (afd-plugin issue 156)."""
+
 EQUAL_TOTALS = 0.01
 """Layers of one recording carry the same tokens; published tables differ by less than 0.0004, so 0.01 is odd."""
 
@@ -157,12 +160,14 @@ def _equal(totals: NDArray[np.float64], axis: int) -> bool:
 
 
 def _refuse_unreduced(load: NDArray[np.float64], file: str, key: str) -> None:
-    """Refuse the dump of one rank: only one run of neighbouring experts was ever seen (sglang issue 5524)."""
-    seen = np.flatnonzero(load.any(axis=0))
-    first, last, experts = int(seen[0]), int(seen[-1]), load.shape[1]
-    width = last - first + 1
-    if experts >= UNREDUCED_EXPERTS and 2 <= width <= experts // 2 and len(seen) == width:
-        message = f"only experts {first}-{last} of {experts} were seen: the counts of one rank, not of the model"
+    """Refuse the dump of one rank, or few: only whole blocks of experts were ever seen (sglang issue 5524)."""
+    seen, experts = np.flatnonzero(load.any(axis=0)), load.shape[1]
+    blocks = len(runs(seen))
+    if experts < UNREDUCED_EXPERTS or not 2 <= len(seen) <= experts // 2:
+        return
+    if blocks == 1 or common_block(seen, experts) >= RANK_EXPERTS:
+        whose = "one rank" if blocks == 1 else "some ranks"
+        message = f"only experts {ranges(seen)} of {experts} were seen: the counts of {whose}, not of the model"
         raise InstanceError.single(file, key, message, "sum the files of all ranks; the others are missing")
 
 
@@ -172,9 +177,7 @@ def _unseen(load: NDArray[np.float64]) -> list[str]:
     never = np.flatnonzero(~load.any(axis=0))
     warnings = []
     if len(never):
-        blocks = runs(never)
-        missing_ranks = all(experts % len(block) == 0 and block[0] % len(block) == 0 for block in blocks)
-        likely = missing_ranks and len(blocks[0]) > 1
+        likely = common_block(never, experts) > 1
         why = ": the counts of a rank may be missing" if likely else ": a placement gives them no load"
         warnings.append(f"experts {ranges(never)} of {experts} were never seen in any layer{why}")
     filled = load[load.sum(axis=1) >= SURELY_SEEN * experts]
@@ -199,6 +202,11 @@ def _uneven_totals(load: NDArray[np.float64]) -> list[str]:
 def runs(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Split sorted numbers into runs of neighbours."""
     return np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+
+
+def common_block(numbers: NDArray[np.int64], experts: int) -> int:
+    """Largest block size that sorted experts fill whole blocks of, as the experts of some ranks do."""
+    return int(np.gcd.reduce([experts, *(bound for run in runs(numbers) for bound in (run[0], len(run)))]))
 
 
 def ranges(numbers: NDArray[np.int64], most: int = 6) -> str:

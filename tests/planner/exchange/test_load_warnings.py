@@ -97,6 +97,17 @@ def test_half_the_experts_in_one_block_is_a_rank(tmp_path: Path) -> None:
         read_load_file(written(tmp_path, table))
 
 
+def test_whole_blocks_of_few_ranks_are_no_load(tmp_path: Path) -> None:
+    """Ranks 0 and 4 of 16: experts 0-15 and 64-79 of 256; scattered experts of a small model are a load, and told."""
+    table = np.zeros((2, 256))
+    table[:, :16], table[:, 64:80] = 9, 9
+    with pytest.raises(InstanceError, match="only experts 0-15, 64-79 of 256 were seen: the counts of some ranks"):
+        read_load_file(written(tmp_path, table))
+    scattered = np.zeros((2, 32))
+    scattered[:, [1, 2, 4, 9, 17, 30]] = 50
+    assert "were never seen in any layer: a placement gives them no load" in warnings_of(tmp_path, scattered)
+
+
 def test_place_states_the_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the JSON list ``warnings``, and as lines on stderr unless quiet."""
     monkeypatch.chdir(tmp_path)
