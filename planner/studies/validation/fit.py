@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from planner.studies.validation.metrics import METRICS, Figures, log_residuals, predicted_figures
 from planner.studies.validation.splits import folds
@@ -30,7 +29,11 @@ SCALE = {"tpot": 0.2, "ttft": 0.4, "throughput": 0.2}
 STEP = 1e-4
 UNANSWERED = 10.0
 """Residual of a row that the form does not answer: far off, but finite."""
-LARGEST_SCORE = 6.0
+LARGEST_SCORE, LARGEST_STEP = 6.0, 2.0
+ATTEMPTS = 6
+"""Tries of a step with more and more damping before the search ends."""
+ENOUGH = 1e-4
+"""Share of the cost below which a step's gain ends the search."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ def fit(form: Form, rows: Rows, start: Mapping[str, float] | None = None, evalua
     start
         Values to begin at; the prior if absent.
     evaluations
-        Most steps of the trust-region search.
+        Most steps of the search.
     """
     rows = rows.take(np.isin(rows.points.phase, form.fitted_phases))
     if not form.free or len(rows) == 0:
@@ -97,30 +100,39 @@ def fit(form: Form, rows: Rows, start: Mapping[str, float] | None = None, evalua
         for metric in METRICS:
             chosen = wanted[metric]
             logs = log_residuals(predicted.of(metric), rows.measured.of(metric))[chosen] / SCALE[metric]
-            parts.append(np.nan_to_num(logs, nan=UNANSWERED) * weight[chosen])
+            parts.append(_drawn_in(np.nan_to_num(logs, nan=UNANSWERED), form.degrees_of_freedom) * weight[chosen])
         return np.concatenate(parts)
 
-    def slopes(scores: Column) -> Column:
-        return _jacobian(residuals, scores)
-
     begin = np.clip(form.scores(start or form.prior), -LARGEST_SCORE, LARGEST_SCORE)
-    found = least_squares(
-        residuals,
-        begin,
-        method="trf",
-        bounds=(-LARGEST_SCORE - 1e-6, LARGEST_SCORE + 1e-6),
-        x_scale=1.0,
-        ftol=1e-4,
-        xtol=1e-4,
-        max_nfev=evaluations,
-        jac=slopes,
-    )
-    return Fitted(form.values(found.x), calls)
+    return Fitted(form.values(_minimised(residuals, begin, evaluations)), calls)
 
 
-def _jacobian(residuals: Callable[[Column], Column], scores: Column) -> Column:
+def _minimised(residuals: Callable[[Column], Column], begin: Column, steps: int) -> Column:
+    """Least squares by Levenberg and Marquardt on the normal equations: the priors keep them well conditioned."""
+    scores, damping = begin, 1e-3
+    errors = residuals(scores)
+    cost = float(errors @ errors)
+    for _ in range(steps):
+        slopes = _jacobian(residuals, scores, errors)
+        square, gradient = slopes.T @ slopes, slopes.T @ errors
+        for _ in range(ATTEMPTS):
+            step = np.linalg.solve(square + damping * np.diag(np.diag(square)), -gradient)
+            moved = np.clip(scores + np.clip(step, -LARGEST_STEP, LARGEST_STEP), -LARGEST_SCORE, LARGEST_SCORE)
+            tried = residuals(moved)
+            if float(tried @ tried) < cost:
+                break
+            damping *= 8.0
+        else:
+            return scores
+        gained = cost - float(tried @ tried)
+        scores, errors, cost, damping = moved, tried, cost - gained, max(damping / 5.0, 1e-6)
+        if gained < ENOUGH * cost:
+            break
+    return scores
+
+
+def _jacobian(residuals: Callable[[Column], Column], scores: Column, base: Column) -> Column:
     """One-sided differences in standard normal scores, the unit in which every parameter is of order one."""
-    base = residuals(scores)
     columns = np.empty((len(base), len(scores)))
     for place in range(len(scores)):
         moved = scores.copy()

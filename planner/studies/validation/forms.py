@@ -56,6 +56,8 @@ class Form:
     predict: Callable[[Values, ServingPoints], Predictions]
     fitted_phases: tuple[int, ...] = (AGGREGATED,)
     """Phases whose rows a fit uses; the others are predicted with what these taught."""
+    degrees_of_freedom: float | None = None
+    """Of the t law of its residuals in a fit; None: normal."""
 
     @property
     def prior(self) -> dict[str, float]:
