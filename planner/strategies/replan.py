@@ -195,8 +195,8 @@ def gather(plan: Replanner, one: RowOf, fallback: RowOf, began: float, name: str
     """
     request, interrupted = plan.request, False
     rows = np.tile(identity_row(request), (request.layers, 1))
-    if plan.running.shape[1] == rows.shape[1]:
-        rows[request.dense_layers] = plan.running[request.dense_layers]
+    kept = request.dense_layers & still_valid(request, plan.running)
+    rows[kept] = plan.running[kept] if kept.any() else rows[kept]
     left = list(plan.moe_layers)
     try:
         for row in map_ordered(one, plan.moe_layers, default_workers()):
