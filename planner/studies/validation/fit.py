@@ -131,6 +131,14 @@ def _minimised(residuals: Callable[[Column], Column], begin: Column, steps: int)
     return scores
 
 
+def _drawn_in(residuals: Column, degrees_of_freedom: float | None) -> Column:
+    """Residuals whose squares are twice the t law's loss, so that least squares maximises its likelihood."""
+    if degrees_of_freedom is None:
+        return residuals
+    loss = (degrees_of_freedom + 1.0) * np.log1p(residuals**2 / degrees_of_freedom)
+    return np.asarray(np.sign(residuals) * np.sqrt(loss))
+
+
 def _jacobian(residuals: Callable[[Column], Column], scores: Column, base: Column) -> Column:
     """One-sided differences in standard normal scores, the unit in which every parameter is of order one."""
     columns = np.empty((len(base), len(scores)))
