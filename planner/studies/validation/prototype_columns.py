@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FOUR_BITS = ("fp4", "nvfp4", "mxfp4")
 INT4 = ("int4", "int4_g32")
+MIXED_ATTENTION_BYTES = 1.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +88,13 @@ def model_columns(points: ServingPoints) -> ModelColumns:
         ),
         head_params=column(lambda model, _: model.vocab_size * model.hidden_size),
         expert_params=column(lambda model, _: model.expert_params if model.moe_layers else 0),
-        attention_bytes=column(lambda model, _: width[model.weights.attention]),
+        attention_bytes=column(lambda model, _: _attention_bytes(model)),
         feed_forward_bytes=column(lambda model, _: width[model.weights.dense_ffn]),
         expert_bytes=column(lambda model, _: width[model.weights.routed_experts]),
         special_layers=column(lambda model, _: model.special_attention_layers),
         four_bits=column(lambda model, _: _narrow(model) in FOUR_BITS),
         int4=column(lambda model, _: _narrow(model) in INT4),
-        attention_flop_per_s=column(lambda model, chip: chip.peak_flop_per_s(model.weights.attention)),
+        attention_flop_per_s=column(lambda model, chip: chip.peak_flop_per_s(_attention_format(model))),
         feed_forward_flop_per_s=column(lambda model, chip: chip.peak_flop_per_s(model.weights.dense_ffn)),
         expert_flop_per_s=column(lambda model, chip: chip.peak_flop_per_s(model.weights.routed_experts)),
         bf16_flop_per_s=column(lambda _, chip: chip.peak_flop_per_s("bf16")),
@@ -103,6 +104,20 @@ def model_columns(points: ServingPoints) -> ModelColumns:
         blackwell=column(lambda _, chip: generation_of(chip.name) == "blackwell"),
         engines=(points.engine[:, None] == np.arange(len(ENGINES))).astype(np.float64),
     )
+
+
+def _mixed_attention(model: MoeModel) -> bool:
+    """Whether the dossier's mean of DeepSeek's nvfp4 checkpoints applies: 1.6 bytes a weight of attention, in fp8."""
+    mixed = model.weights.routed_experts == "nvfp4" and model.weights.attention == "bf16"
+    return mixed and model.name.startswith("deepseek")
+
+
+def _attention_bytes(model: MoeModel) -> float:
+    return MIXED_ATTENTION_BYTES if _mixed_attention(model) else PRECISION_BYTES[model.weights.attention]
+
+
+def _attention_format(model: MoeModel) -> str:
+    return "fp8" if _mixed_attention(model) else model.weights.attention
 
 
 def _narrow(model: MoeModel) -> str:
