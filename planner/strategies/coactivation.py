@@ -12,8 +12,8 @@ import numpy as np
 from formulations.base import refuse
 from planner.errors import InstanceError
 from planner.strategies.local_search import LocalSearch
-from planner.strategies.result import PlacementResult, assess, gpu_load, imbalance, mean_over
 from planner.strategies.regroup import regroup
+from planner.strategies.result import PlacementResult, assess, gpu_load, imbalance, mean_over
 from planner.strategies.routing import unit_table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ DEFAULT_FLOOR = 0.9
 MOVES_PER_SLOT = 2_000
 MOST_MOVES = 300_000
 
-SEARCHED_TOKENS = 4_096
+SEARCHED_TOKENS = 2_048
 """Recorded tokens of a layer that the search looks at, evenly spaced; more cost time and change little."""
 
 HINGE = 10.0
@@ -80,17 +80,13 @@ class CoActivation:
         """
         refuse(self.supports(request))
         start = time.perf_counter()
-        aim = _aim_of(request)
         deadline = None if request.time_limit_s is None else start + request.time_limit_s
         balanced = LocalSearch().place(replace(request, traffic=None))
         rows, interrupted = balanced.physical_to_logical_map.copy(), balanced.interrupted
         try:
             floor = planned_floor(request)
-            for layer, recorded in enumerate(aim.routing.layers):
-                if interrupted or (deadline is not None and time.perf_counter() > deadline):
-                    break
-                if recorded is not None:
-                    rows[layer] = _anneal(request, layer, rows[layer], floor, MOVES_PER_SLOT)
+            if not interrupted:
+                _anneal_all(request, rows, floor, MOVES_PER_SLOT, deadline)
         except KeyboardInterrupt:
             interrupted = True
         return assess(request, rows, time.perf_counter() - start, self.name, interrupted=interrupted)
@@ -137,9 +133,7 @@ def plan_on(request: PlacementRequest, routing: TokenRouting, floor: float | Non
     aim = replace(_aim_of(request), routing=routing, margin=False)
     part = replace(request, load=routing.load(request.experts), traffic=aim)
     rows = LocalSearch().place(replace(part, traffic=None)).physical_to_logical_map.copy()
-    for layer, recorded in enumerate(routing.layers):
-        if recorded is not None:
-            rows[layer] = _anneal(part, layer, rows[layer], floor, int(effort * MOVES_PER_SLOT))
+    _anneal_all(part, rows, floor, int(effort * MOVES_PER_SLOT))
     return rows
 
 
@@ -168,6 +162,22 @@ def _some_layers(request: PlacementRequest) -> PlacementRequest:
     fewest = min(min(len(row) for row in rows if row is not None), SEARCHED_TOKENS)
     routing = replace(aim.routing, layers=tuple(rows)).select(slice(0, fewest))
     return replace(request, load=request.load[:, chosen], traffic=replace(aim, routing=routing))
+
+
+def _anneal_all(
+    request: PlacementRequest, rows: IntArray, floor: float | None, moves_per_slot: int, deadline: float | None = None
+) -> None:
+    """Search all layers with routing, side by side; ``rows`` [layer, slots_total] takes each layer once it is done."""
+    from planner.strategies.parallel import default_workers, map_ordered
+
+    layers = [layer for layer, recorded in enumerate(_aim_of(request).routing.layers) if recorded is not None]
+
+    def search(layer: int) -> None:
+        if deadline is None or time.perf_counter() < deadline:
+            rows[layer] = _anneal(request, layer, rows[layer], floor, moves_per_slot)
+
+    for _ in map_ordered(search, layers, min(default_workers(), len(layers))):
+        pass
 
 
 def _anneal(request: PlacementRequest, layer: int, row: IntArray, floor: float | None, moves_per_slot: int) -> IntArray:

@@ -344,6 +344,26 @@ def draw_move(state: State, units: Units, tokens: Tokens, spots: Int64, spare: b
 
 
 @compiled
+def hopeless(state: State, units: Units, work: Work, aim: Aim, spots: Int64, allowed: float) -> bool:
+    """Whether a swap adds more excess over the cap than any saving of sends can pay: told from two GPUs alone.
+
+    Even dispatch and token loads only. Moving a copy of e saves at most chance / copies sends at each level.
+    """
+    if len(units.source) > 1 or aim.hinge <= 0.0 or work.per_touched > 0.0 or work.half > 0.0:
+        return False
+    gpu, other = spots[0], spots[2]
+    first, second = state.assign[gpu, spots[1]], state.assign[other, spots[3]]
+    moved, back = work.chance[first] / state.owned[first], work.chance[second] / state.owned[second]
+    change = 0.0
+    for place, gained in ((gpu, back - moved), (other, moved - back)):
+        before = gpu_time(state, work, place)
+        after = before + work.per_token * gained / work.pace[place]
+        change += max(after - aim.cap, 0.0) - max(before - aim.cap, 0.0)
+    saved = np.max(units.price) * units.unit_of_gpu.shape[0] * (moved + back)
+    return bool(aim.hinge * change > allowed + saved)
+
+
+@compiled
 def anneal(
     assign: Int64,
     units: Units,
@@ -370,6 +390,8 @@ def anneal(
             continue
         left = 1.0 - move / moves
         allowed = -heat * left * left * np.log(1.0 - random_unit(random))
+        if kind == 1 and hopeless(state, units, work, aim, spots, allowed):
+            continue
         first, second = assign[spots[0], spots[1]], assign[spots[2], spots[3]]
         change_two(state, units, work, tokens, spots, first, second, kind == 1)
         after = energy_of(state, units, work, aim)
