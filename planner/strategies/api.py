@@ -11,6 +11,7 @@ from planner.errors import FormulationError, InstanceError
 from planner.strategies import STRATEGIES, proof, redundancy
 from planner.strategies.drop_in import rebalance_experts as rebalance_experts
 from planner.strategies.local_search import LocalSearch
+from planner.strategies.matheuristic import Matheuristic
 from planner.strategies.problem import PlacementRequest
 from planner.strategies.proof import Effort
 
@@ -91,5 +92,5 @@ def run(
     result = chosen.place(request)
     if effort is None or result.interrupted:
         return result
-    refiner = chosen.refiner(request) if isinstance(chosen, LocalSearch) else None
+    refiner = chosen.refiner(request) if isinstance(chosen, LocalSearch | Matheuristic) else None
     return proof.prove(request, result, effort, refiner, progress)

@@ -86,18 +86,25 @@ def _companion(weight: FloatArray, gpus: int, slots: int, low: float) -> float:
 
 
 def _slot_bound(tokens: FloatArray, total_slots: int, pace: FloatArray) -> FloatArray:
-    """Smallest T with sum_e max(1, ceil(w_e / (T s_max))) <= slots, and at least w_e / sum of speeds; shape [layer].
+    """Smallest T at which the copies that experts need at least fit the slots, shape [layer]; ``pace`` falls.
 
-    A copy carries at most T s_max, so expert e needs ceil(w_e / (T s_max)) copies. An expert can use all GPUs at most,
-    so T >= w_e / sum(s), which is below the mean and needs no term. Under bisection the lower end stays infeasible.
+    n copies lie on n GPUs at most, and those carry at most T times the sum of the n largest speeds: expert e needs the
+    least n that holds w_e, max(1, ceil(w_e / (T s))) on equal GPUs, for any split of its tokens. An expert can use all
+    GPUs at most, so T >= w_e / sum(s), which is below the mean and needs no term. Under bisection the lower end stays
+    infeasible.
     """
+    equal = pace[pace > 0][-1] == pace[0]
     fastest = float(pace[0])
+    reach = np.cumsum(pace[pace > 0])
     high = tokens.max(axis=1) / fastest
     low = np.zeros(len(tokens))
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
-        limit = np.where(middle > 0, middle, 1.0)[:, None] * fastest
-        copies = np.maximum(np.ceil(tokens / limit), 1.0).sum(axis=1)
+        limit = np.where(middle > 0, middle, 1.0)[:, None]
+        if equal:
+            copies = np.maximum(np.ceil(tokens / (limit * fastest)), 1.0).sum(axis=1)
+        else:
+            copies = (np.searchsorted(reach, tokens / limit * (1.0 - ROUNDING)) + 1.0).sum(axis=1)
         fits = (copies <= total_slots) | (middle <= 0)
         high = np.where(fits, middle, high)
         low = np.where(fits, low, middle)

@@ -14,6 +14,7 @@ from planner.exchange.maps import duplicates
 from planner.strategies.api import place, run
 from planner.strategies.locality import Nodes, fewest_pairs, frontier, pairs_of, small_parts, strict_bound
 from planner.strategies.problem import PlacementRequest
+from planner.strategies.proof import Effort
 
 TINY = [(2, 2, Nodes(2, 1, 3)), (3, 1, Nodes(2, 2, 1)), (2, 2, Nodes(2, 2, 2)), (3, 1, Nodes(3, 1, 2))]
 """Groups, experts of a group, nodes."""
@@ -139,6 +140,20 @@ def test_without_groups_it_is_the_local_search() -> None:
     """No router groups: the same map as the search it is built on."""
     load = np.random.default_rng(0).lognormal(0.0, 1.0, (2, 12))
     maps = [place(load, 4, 4, strategy=name).physical_to_logical_map for name in ("matheuristic", "local_search")]
+    assert np.array_equal(*maps)
+
+
+def test_a_proof_keeps_groups_together() -> None:
+    """With time to prove, the map of tied groups stays as it is; without groups the search takes what proof finds."""
+    asked = request()
+    plain = run(asked, "matheuristic").physical_to_logical_map
+    proven = run(asked, "matheuristic", Effort(0.0, time.perf_counter() + 1.0, integer=True))
+    assert np.array_equal(proven.physical_to_logical_map, plain)
+    free = PlacementRequest(asked.load, 20, 2)
+    maps = [
+        run(free, name, Effort(1e-2, time.perf_counter() + 20.0)).physical_to_logical_map
+        for name in ("matheuristic", "local_search")
+    ]
     assert np.array_equal(*maps)
 
 
