@@ -31,6 +31,7 @@ def write_placement(folder: Path, request: PlacementRequest, result: PlacementRe
         "experts": request.experts,
         "dense_layers": np.flatnonzero(request.dense_layers).tolist(),
         "strategy": result.strategy,
+        "seed": request.seed,
         "dispatch": request.dispatch,
     }
     write_text(folder / FACTS_NAME, json.dumps(facts, indent=1) + "\n")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import NoPlanFound
+from planner.strategies.bounds import largest_load_lower_bound
 from planner.strategies.carry_over import carry_over
 from planner.strategies.moves import held_before, in_place, interchangeable, moved_slots, relabel
 from planner.strategies.parallel import default_workers, map_ordered
@@ -115,6 +116,8 @@ class Replanner:
         moves = min(MOVES_PER_SLOT * int(self.request.slots.sum()), MOST_MOVES)
         best, least = start, self.largest(layer, start)
         for _ in range(-(-FEWEST_MOVES // moves)):
+            if least <= self.enough(layer) and self.moved(layer, best) <= budget:
+                break
             assign = start.copy()
             for doublings, heat in SCHEDULE:
                 ground = self.ground(layer, doublings)
@@ -122,6 +125,12 @@ class Replanner:
             if (reached := self.largest(layer, assign)) < least:
                 best, least = assign, reached
         return best
+
+    def enough(self, layer: int) -> float:
+        """Largest load that is good enough, in the unit of `largest`: the bounds of the scenarios over 1 - gap."""
+        request = self.request
+        bound = largest_load_lower_bound(self.weight(layer), request.gpus, request.slots, request.speed)
+        return float(bound.sum()) / (1.0 - request.gap)
 
     def largest(self, layer: int, assign: Int64) -> float:
         """Largest GPU load over the mean, summed over scenarios."""
