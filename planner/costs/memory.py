@@ -66,6 +66,18 @@ def kv_bytes_per_gpu(
     return sequences_per_rank * kv_bytes_of_sequence(model, context_tokens, tensor_parallel)
 
 
+def attention_params_per_rank(model: MoeModel, tensor_parallel: Number) -> Number:
+    """Attention weights of a mean layer that one of ``tensor_parallel`` ranks multiplies with.
+
+    Heads are cut; the ways into a latent are on every rank, and KV heads on several where there are fewer than ranks.
+    """
+    attention, hidden = model.attention, model.hidden_size
+    share = model.attention_layers / model.layers
+    uncut, keys = share * attention.uncut_params(hidden), share * attention.key_value_params(hidden)
+    cut = (model.attention_params - uncut - keys) / tensor_parallel
+    return np.asarray(cut + uncut + keys / shards(attention.kv_heads, tensor_parallel))
+
+
 def weight_bytes_per_gpu(
     model: MoeModel,
     *,
@@ -80,6 +92,8 @@ def weight_bytes_per_gpu(
     Attention, dense and shared blocks are cut by tensor parallelism and copied over data-parallel ranks; a slot holds
     one expert cut ``expert_shards`` ways; a stage holds one embedding, a single stage both. ``prediction_layers`` of
     multi-token prediction stand on the last stage, each a layer and the matrix that joins two hidden vectors.
+    Attention is cut evenly here, as the field's arithmetic does: what ranks hold twice (``attention_params_per_rank``)
+    adds 1 % for a latent at TP8.
     """
     first, later = (
         _layer_bytes(model, stage(model, pipeline_parallel), tensor_parallel, expert_shards, slots_per_gpu)

@@ -129,7 +129,9 @@ def work_of(model: MoeModel, chip: Accelerator, layouts: Layouts) -> Work:
         slots_per_gpu=columns.of(layouts.slots_per_gpu),
         special_attention_share=columns.of(model.special_attention_layers / model.layers),
         attention=_attention_kinds(model, columns, tensor),
-        projections=columns.gemm(stage.layers * model.attention_params / tensor, model.weights.attention),
+        projections=columns.gemm(
+            stage.layers * memory.attention_params_per_rank(model, tensor), model.weights.attention
+        ),
         dense_ffn=columns.gemm(
             (stage.dense * model.dense_ffn_params + stage.moe * model.shared_params) / tensor, model.weights.dense_ffn
         ),

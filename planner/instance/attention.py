@@ -179,6 +179,21 @@ class Attention(Frozen):
             return self.query_lora_rank * (hidden_size + self.heads * self.head_dim)
         return hidden_size * self.heads * self.head_dim
 
+    def uncut_params(self, hidden_size: int) -> int:
+        """Weights that every tensor-parallel rank holds whole: the ways into the latents, and the indexer.
+
+        Engines make them replicated linear layers, since the latent they write is on every rank.
+        """
+        if self.kind == "gqa":
+            return 0
+        width = self.head_dim if self.kind == "compressed" else self.kv_lora_rank + self.rope_head_dim
+        index = self.indexer.params(hidden_size, self.query_lora_rank) if self.indexer and self.kind == "mla" else 0
+        return hidden_size * (self.query_lora_rank + width) + index
+
+    def key_value_params(self, hidden_size: int) -> int:
+        """Weights of keys and values (GQA): cut as many ways as there are KV heads, and copied beyond."""
+        return hidden_size * self.kv_numbers_per_token() if self.kind == "gqa" else 0
+
     def norm_params(self) -> int:
         """Norm weights inside one layer's attention: of the compressed vectors (MLA) or of queries and keys."""
         if self.kind == "mla":

@@ -154,10 +154,14 @@ class MoeModel(Frozen):
 
     @property
     def special_attention_layers(self) -> int:
-        """Layers with a latent, sparse, compressed or linear attention: their kernels cost more launches."""
-        if self.attention.kind in ("mla", "compressed"):
-            return self.layers
-        return self.layers - self.attention_layers
+        """Layers with a latent, compressed or linear attention, and those with an indexer: they launch more kernels."""
+        index = self.attention.indexer
+        special = 0
+        if self.attention.kind == "compressed":
+            special = sum(part.layers * (2 if part.indexed else 1) for part in self.attention.compression)
+        elif self.attention.kind == "mla":
+            special = self.attention_layers + (self.attention_layers - index.shared_layers if index else 0)
+        return special + self.layers - self.attention_layers
 
     @property
     def embedding_params(self) -> int:

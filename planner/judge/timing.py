@@ -183,7 +183,7 @@ def _dense_s(bench: Bench, tokens: float, sampled: float, *, decode: bool) -> fl
     """Seconds of a stage's projections, dense blocks, shared experts and routers, and of the output head."""
     model, tensor = bench.instance.model, bench.deployment.tensor_parallel
     dense_layers = bench.stage_layers - bench.stage_moe_layers
-    projections = bench.stage_layers * model.attention_params / tensor
+    projections = bench.stage_layers * float(memory.attention_params_per_rank(model, tensor))
     blocks = (dense_layers * model.dense_ffn_params + bench.stage_moe_layers * model.shared_params) / tensor
     routers = float(bench.stage_moe_layers * model.router_params)
     head = model.vocab_size * model.hidden_size / tensor

@@ -111,6 +111,23 @@ def test_prediction_layer_of_deepseek() -> None:
     assert DEEPSEEK.mtp_params / 1e9 == pytest.approx(11.6, rel=0.01)
 
 
+def test_what_every_rank_multiplies_with() -> None:
+    expected = (187.1e6 - 15.14e6) / 8 + 15.14e6
+    assert float(memory.attention_params_per_rank(DEEPSEEK, 8)) == pytest.approx(expected, rel=1e-3)
+
+    By hand for DeepSeek-V3: 187.1e6 weights a layer, of which 15.1e6 on every rank: 36.6e6 and not 23.4e6.
+    """
+    assert float(memory.attention_params_per_rank(DEEPSEEK, 8)) == pytest.approx(
+        (187.1e6 - 15.14e6) / 8 + 15.14e6, rel=1e-3
+    )
+    qwen = load_model("qwen3-235b-a22b")
+    keys = 4096 * 2 * 4 * 128
+    rest = qwen.attention_params - keys
+    assert float(memory.attention_params_per_rank(qwen, 8)) == pytest.approx(rest / 8 + keys / 4)
+    assert float(memory.attention_params_per_rank(LLAMA, 8)) == pytest.approx(LLAMA.attention_params / 8)
+    assert float(memory.attention_params_per_rank(DEEPSEEK, 1)) == pytest.approx(DEEPSEEK.attention_params)
+
+
 def test_usable_memory() -> None:
     """Of 80 GB an engine that takes 92 % and keeps 2 GB back uses 71.6 GB."""
     assert memory.usable_bytes(80e9, 0.92, 2e9) == pytest.approx(71.6e9)
