@@ -7,6 +7,7 @@ import pytest
 from sample_rows import row
 
 from planner.exchange.measured.row import Shape
+from planner.studies.validation import regret
 from planner.studies.validation.bands import band_of_parts, factors
 from planner.studies.validation.metrics import Errors, Figures, covered, error_document
 from planner.studies.validation.regret import regret_document
@@ -76,14 +77,29 @@ def test_regret_of_a_question_worked_by_hand() -> None:
     assert (answer["success"], answer["violates"]) == (0.0, 0.0)
 
 
-def test_perfect_predictions_have_no_regret() -> None:
-    """Who knows the truth loses nothing and violates nothing, under any limit that some configuration meets."""
+def test_perfect_predictions_have_no_regret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who knows the truth, and knows that, loses nothing and violates nothing under any limit that can be met."""
+    for name in ("SHARED_SPREAD", "OWN_SPREAD", "TIE"):
+        monkeypatch.setattr(regret, name, 0.0)
     random = np.random.default_rng(3)
     rows = [_configuration(str(place), 2 ** (place % 3), 0.02 + 0.01 * place, 50.0 + place) for place in range(9)]
     truth = Figures(random.uniform(0.01, 0.1, 9), np.ones(9), random.uniform(50.0, 150.0, 9))
     for answer in regret_document(rows, truth, truth):  # type: ignore[arg-type]
         assert answer["one_shape"] in (None, 0.0)
         assert answer["violates"] in (None, 0.0)
+
+
+def test_a_shape_just_below_the_limit_is_hedged() -> None:
+    """Of a shape predicted at 49 ms and one of 90 % of its throughput at 30 ms, the safe one is ranked first."""
+    rows = [
+        _configuration("edge", 4, 0.049, 100.0),
+        _configuration("safe", 8, 0.03, 90.0),
+        _configuration("c", 2, 0.2, 9.0),
+    ]
+    predicted = Figures(np.array([0.049, 0.03, 0.2]), np.ones(3), np.array([100.0, 90.0, 9.0]))
+    (question,) = regret.questions(rows)  # type: ignore[arg-type]
+    order = regret.ranked_shapes(question, predicted, 0.05)
+    assert [shape[0] for shape in order] == [8, 4, 2]
 
 
 def test_one_point_is_believed_in_part_and_many_nearly_whole() -> None:
