@@ -17,7 +17,8 @@ from planner.strategies.result import PlacementResult, assess, gpu_load, imbalan
 from planner.strategies.routing import unit_table
 
 if TYPE_CHECKING:
-    from planner.strategies.kernels.coactivation import Aim, Tokens, Units, Work
+    from planner.strategies.kernels.coactivation import Aim
+    from planner.strategies.kernels.token_tables import Tokens, Units, Work
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
     from planner.strategies.routing import TokenRouting
     from planner.strategies.traffic_aim import TrafficAim
@@ -184,13 +185,14 @@ def _anneal(request: PlacementRequest, layer: int, row: IntArray, floor: float |
     """Search one layer from ``row`` [slots_total]; the start is returned where the search gains nothing."""
     from planner.strategies.kernels import coactivation as kernel
     from planner.strategies.kernels.compiled import random_state
+    from planner.strategies.kernels.token_tables import new_state
 
     tokens = _tokens(request, layer)
     work, units, aim = _terms(request, layer, row, floor)
     random = random_state(request.seed, layer)
     moves = min(moves_per_slot * int(request.slots.sum()), MOST_MOVES)
     start = row.reshape(request.gpus, request.slot_width)
-    before = kernel.energy_of(kernel.new_state(start.copy(), units, work, tokens), units, work, aim)
+    before = kernel.energy_of(new_state(start.copy(), units, work, tokens), units, work, aim)
     assign = start.copy()
     after = before
     for doublings, share, heat in SCHEDULE:
@@ -203,7 +205,7 @@ def _anneal(request: PlacementRequest, layer: int, row: IntArray, floor: float |
 
 def _tokens(request: PlacementRequest, layer: int) -> Tokens:
     """Prepare the tokens of a layer for the kernel; without de-duplication each assignment counts as a token."""
-    from planner.strategies.kernels.coactivation import Tokens
+    from planner.strategies.kernels.token_tables import Tokens
 
     aim = _aim_of(request)
     rows = aim.routing.layers[layer]
@@ -224,7 +226,8 @@ def _tokens(request: PlacementRequest, layer: int) -> Tokens:
 
 def _terms(request: PlacementRequest, layer: int, row: IntArray, floor: float | None) -> tuple[Work, Units, Aim]:
     """Work, units and aim of a layer; times are over the mean GPU time at ``row``, or over the mean GPU load."""
-    from planner.strategies.kernels.coactivation import Aim, Work
+    from planner.strategies.kernels.coactivation import Aim
+    from planner.strategies.kernels.token_tables import Work
 
     aim, load = _aim_of(request), request.load[0, layer] + PRIOR_TOKENS
     chance = aim.routing.top_k * load / load.sum()
@@ -243,7 +246,8 @@ def _terms_in_seconds(
     request: PlacementRequest, chance: FloatArray, row: IntArray, load: FloatArray
 ) -> tuple[Work, Units, Aim]:
     """Work, units and aim in seconds over the mean GPU time of ``row``."""
-    from planner.strategies.kernels.coactivation import Aim, Work
+    from planner.strategies.kernels.coactivation import Aim
+    from planner.strategies.kernels.token_tables import Work
     from planner.strategies.objective import expert_seconds
 
     step = _aim_of(request).step
@@ -265,7 +269,7 @@ def _terms_in_seconds(
 
 
 def _units(request: PlacementRequest, price: FloatArray, port: FloatArray) -> Units:
-    from planner.strategies.kernels.coactivation import Units
+    from planner.strategies.kernels.token_tables import Units
 
     table = unit_table(request)
     near = request.dispatch == "nearest"

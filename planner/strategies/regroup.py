@@ -13,9 +13,9 @@ import numpy as np
 from planner.strategies.routing import unit_table
 
 if TYPE_CHECKING:
-    from planner.strategies.kernels.coactivation import Tokens, Units
     from planner.strategies.kernels.compiled import RandomState
     from planner.strategies.kernels.packing import Int64
+    from planner.strategies.kernels.token_tables import Tokens, Units
     from planner.strategies.problem import IntArray, PlacementRequest
 
 MOVES_PER_PART = 2_000
@@ -60,6 +60,7 @@ def _exchange(
 ) -> IntArray:
     """Position of each inner part after a search over the outer ones, shape [part]."""
     from planner.strategies.kernels import coactivation as kernel
+    from planner.strategies.kernels import token_tables
 
     parts, groups = int(inner.max()) + 1, int(outer.max()) + 1
     width = parts // groups
@@ -68,7 +69,7 @@ def _exchange(
     first = np.array([np.flatnonzero(outer == group)[0] for group in range(groups)])
     unit_of_group = units.unit_of_gpu[level:, first] - int((~kept).sum())
     seen = _parts_of_tokens(assign, inner, tokens)
-    coarse = kernel.Units(
+    coarse = token_tables.Units(
         np.full(groups, width),
         np.ascontiguousarray(unit_of_group),
         np.zeros(groups, dtype=np.int64),
@@ -78,10 +79,10 @@ def _exchange(
         price,
         port,
     )
-    work = kernel.Work(np.zeros(parts), np.ones(groups), 1.0, 0.0, 0.0, 0.0)
+    work = token_tables.Work(np.zeros(parts), np.ones(groups), 1.0, 0.0, 0.0, 0.0)
     placed = np.arange(parts).reshape(groups, width)
     aim = kernel.Aim(0.0, np.inf, 0.0, 4)
-    start = kernel.energy_of(kernel.new_state(placed.copy(), coarse, work, seen), coarse, work, aim)
+    start = kernel.energy_of(token_tables.new_state(placed.copy(), coarse, work, seen), coarse, work, aim)
     kernel.anneal(placed, coarse, work, seen, aim, MOVES_PER_PART * parts, HEAT * start, random)
     position = np.empty(parts, dtype=np.int64)
     position[placed.ravel()] = np.arange(parts)
@@ -90,7 +91,7 @@ def _exchange(
 
 def _parts_of_tokens(assign: Int64, inner: IntArray, tokens: Tokens) -> Tokens:
     """Tokens with the inner parts they use instead of experts; a part used twice stands once in the lists."""
-    from planner.strategies.kernels.coactivation import Tokens
+    from planner.strategies.kernels.token_tables import Tokens
 
     part_of_expert = np.full(int(assign.max()) + 1, -1, dtype=np.int64)
     for gpu in range(len(assign) - 1, -1, -1):

@@ -16,6 +16,7 @@ from planner.strategies.contiguous import Contiguous
 from planner.strategies.frontier import frontier
 from planner.strategies.kernels import coactivation as kernel
 from planner.strategies.kernels.compiled import random_state
+from planner.strategies.kernels.token_tables import new_state
 from planner.strategies.problem import Dispatch, PlacementRequest
 from planner.strategies.routed_traffic import routed_traffic
 from planner.strategies.routing import TokenRouting
@@ -44,7 +45,7 @@ def test_tables_stay_true_under_moves(dispatch: Dispatch) -> None:
     row = np.concatenate([np.arange(16), np.arange(8)])
     work, units, aim = coactivation._terms(request, 0, row, None)
     tokens = coactivation._tokens(request, 0)
-    state = kernel.new_state(row.reshape(6, 4).copy(), units, work, tokens)
+    state = new_state(row.reshape(6, 4).copy(), units, work, tokens)
     random, spots, kinds = random_state(1, 0), np.zeros(4, dtype=np.int64), set()
     for _ in range(600):
         kind = kernel.draw_move(state, units, tokens, spots, True, random)
@@ -52,7 +53,7 @@ def test_tables_stay_true_under_moves(dispatch: Dispatch) -> None:
         if kind:
             first, second = state.assign[spots[0], spots[1]], state.assign[spots[2], spots[3]]
             kernel.change_two(state, units, work, tokens, spots, first, second, kind == 1)
-    fresh = kernel.new_state(state.assign.copy(), units, work, tokens)
+    fresh = new_state(state.assign.copy(), units, work, tokens)
     assert kinds == {0, 1, 2}
     for name in ("sends", "tokens", "owned", "held", "sure", "chance"):
         np.testing.assert_allclose(getattr(state, name), getattr(fresh, name), atol=1e-12, err_msg=name)
