@@ -113,7 +113,7 @@ def _values(question: Question, shapes: tuple[tuple[int, ...], ...], predicted: 
         rates = np.where(meets, predicted.throughput[rows][None, :] / slower[:, None], 0.0)
         value[:, place] = np.nan_to_num(rates).max(axis=1)
     best = value.max(axis=1, keepdims=True)
-    return np.divide(value, best, out=np.zeros_like(value), where=best > 0)
+    return np.asarray(np.divide(value, best, out=np.zeros_like(value), where=best > 0))
 
 
 def regret_document(
