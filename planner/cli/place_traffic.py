@@ -28,7 +28,7 @@ DRAWN_TOKENS = 2_048
 RoutingOption = Annotated[
     list[Path] | None,
     typer.Option(
-        help=".npz with data[token, top_k], one a layer, or [token, layer, top_k]; gives loads without --loads."
+        help="Expert ids of recorded tokens (.npz, .npy), token x top-k a layer, or all layers; gives loads too."
     ),
 ]
 TrafficWeightOption = Annotated[
