@@ -66,6 +66,12 @@ def _replica_budget() -> Formulation:
     return ReplicaBudget()
 
 
+def _price_inference() -> Formulation:
+    from formulations.price_inference import PriceInference
+
+    return PriceInference()
+
+
 # Functions, because importing a formulation imports Pyomo, which takes longer than printing the list of names.
 FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "placement_exact": _placement_exact,
@@ -77,6 +83,7 @@ FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "fleet": _fleet,
     "lifecycle": _lifecycle,
     "token_budget": _token_budget,
+    "price_inference": _price_inference,
 }
 
 

@@ -19,6 +19,8 @@ BASE_UNITS: dict[str, str] = {
     "per_s": "1/second",
     "usd": "usd",
     "usd_per_gpu_hour": "usd/hour",
+    "usd_per_mtok": "usd/megatoken",
+    "usd_per_mtok_hour": "usd/megatoken/hour",
     "tokens": "token",
     "tokens_per_s": "token/second",
     "watt": "watt",

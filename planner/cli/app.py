@@ -17,6 +17,7 @@ from planner.cli.estimate import estimate
 from planner.cli.evaluate import evaluate
 from planner.cli.export import export
 from planner.cli.import_ import import_app
+from planner.cli.infer import infer_app
 from planner.cli.init import init
 from planner.cli.list_ import list_
 from planner.cli.place import place
@@ -56,6 +57,7 @@ app.command("list")(list_)
 app.command("init")(init)
 app.command("doctor")(doctor)
 app.add_typer(import_app)
+app.add_typer(infer_app)
 app.add_typer(validate_app)
 
 

@@ -7,7 +7,20 @@ from pathlib import Path
 
 from planner.errors import InstanceError
 
-KINDS = ("hardware", "models", "families", "workloads", "laws", "calibration", "cases", "sweeps", "prices", "tiny")
+KINDS = (
+    "hardware",
+    "models",
+    "families",
+    "workloads",
+    "laws",
+    "calibration",
+    "cases",
+    "sweeps",
+    "prices",
+    "prices/api",
+    "memory_tiers",
+    "tiny",
+)
 
 
 @functools.cache
