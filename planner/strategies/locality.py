@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
     from planner.strategies.result import PlacementResult
 
+LARGEST_PART = 5
+"""Most nodes of a part that is handed to the program: parts of five take it about a second, parts of six 7 s."""
+
 MOST_GROUPS = 10
 """3^10 pairs of nested sets of groups take about a second a layer."""
 
@@ -153,7 +156,7 @@ def small_parts(load: FloatArray, groups: int, nodes: Nodes, largest: float) -> 
     Parts of two nodes cost the program 0.05 s, parts of three 0.3 s, parts of six 7 s, and rarely need more pairs.
     """
     steps: list[Locality] = []
-    for nodes_of_part in range(1, nodes.number + 1):
+    for nodes_of_part in range(1, min(nodes.number, LARGEST_PART) + 1):
         allowed = frontier(load, groups, nodes, nodes_of_part)
         step = fewest_pairs(allowed, largest) if allowed else None
         if step is not None and (not steps or step.largest < steps[-1].largest * (1.0 - ROUNDING)):
