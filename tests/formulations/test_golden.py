@@ -17,6 +17,7 @@ from serving_helpers import candidate, hand_tables
 import formulations
 from formulations.group_locality import GroupLocalityProblem
 from formulations.lifecycle import MemberTables
+from formulations.price_inference import UNKNOWNS, Clue, PriceQuestion
 from formulations.replica_budget import ReplicaBudgetProblem
 from formulations.token_budget import cheapest
 from formulations.token_split import TokenSplitProblem
@@ -56,6 +57,16 @@ def smallest(name: str) -> object:
         "lifecycle": [MemberTables("small", 4.0, tables), MemberTables("large", 3.0, tables)],
         "token_budget": cheapest(load_law("hoffmann"), SpendRates(per_token=6.0, rl=0.0, serving=2e12), 2.0),
     }
+    problems["price_inference"] = PriceQuestion(
+        clues=(Clue("input_price", 2e-6, 0.1), Clue("context_step", 2e5, 0.1)),
+        flop_per_s={1.0: 4.5e15},
+        hbm_bytes_per_s=8e12,
+        usd_per_gpu_s=1 / 1800,
+        gpus=1,
+        typical_context_tokens=4000.0,
+        bounds=dict.fromkeys(UNKNOWNS, (1e-3, 1e15)),
+        large_batch=True,
+    )
     return problems.get(name, placement)
 
 
