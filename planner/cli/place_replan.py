@@ -259,6 +259,7 @@ def _from_running(
     lost: bool,
 ) -> Answer:
     """Plan from the running map: within a budget, at a price, the smallest repair, or anew with few moves."""
+    from planner.strategies import changed_layers
     from planner.strategies import replan as replanning
     from planner.strategies.migration import plan_migration
     from planner.strategies.priced_replan import priced
@@ -271,7 +272,7 @@ def _from_running(
     else:
         result = replanning.settled(request, running, run(request))
     if replan.max_changed_layers is not None:
-        result = replanning.limited(request, running, result, replan.max_changed_layers)
+        result = changed_layers.limited(request, running, result, replan.max_changed_layers)
     migration = plan_migration(request, running, result.physical_to_logical_map, links)
     verdict = None
     if replan.remaining_s is not None:
@@ -289,12 +290,13 @@ def _judge(
     migration: Migration,
 ) -> tuple[PlacementResult, Verdict]:
     """Take the plan only if it pays; a map that lost experts must change, whatever it costs."""
-    from planner.strategies import replan as replanning
+    from planner.strategies.changed_layers import unmoved
     from planner.strategies.migration import Verdict
+    from planner.strategies.running_map import layer_seconds_share
 
-    base = replanning.unmoved(request, running)
+    base = unmoved(request, running)
     before, after = (
-        float(replanning.layer_seconds_share(request, rows).sum())
+        float(layer_seconds_share(request, rows).sum())
         for rows in (base.physical_to_logical_map, result.physical_to_logical_map)
     )
     cost = (migration.seconds or 0.0) + (replan.move_overhead_s if migration.moves else 0.0)
@@ -310,7 +312,7 @@ def _moves_report(
     verdict: Verdict | None,
 ) -> dict[str, Any]:
     from planner.strategies.moves import moved_slots
-    from planner.strategies.replan import still_valid
+    from planner.strategies.running_map import still_valid
 
     moe = ~request.dense_layers
     moved = moved_slots(running, result.physical_to_logical_map, request.gpus)[moe] / int(request.slots.sum())

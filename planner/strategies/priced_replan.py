@@ -9,7 +9,8 @@ import numpy as np
 
 from planner.strategies.migration import in_rounds, round_seconds
 from planner.strategies.moves import list_moves
-from planner.strategies.replan import Replanner, gather, layer_seconds_share
+from planner.strategies.replan import Replanner, gather
+from planner.strategies.running_map import layer_seconds_share
 
 if TYPE_CHECKING:
     from planner.strategies.migration import Links

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from planner.errors import NoPlanFound
 from planner.strategies.bounds import largest_load_lower_bound
 from planner.strategies.carry_over import carry_over
-from planner.strategies.moves import held_before, in_place, interchangeable, moved_slots, relabel
+from planner.strategies.moves import held_before, in_place, interchangeable, relabel
 from planner.strategies.parallel import default_workers, map_ordered
-from planner.strategies.result import assess, gpu_load, identity_row
+from planner.strategies.result import assess, identity_row
+from planner.strategies.risk import risk
+from planner.strategies.running_map import still_valid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from planner.strategies.kernels.changes import Ground
     from planner.strategies.kernels.packing import Int64
@@ -77,9 +77,23 @@ class Replanner:
         weight = self.request.unit_mean_load[:, layer]
         return np.ascontiguousarray(weight[weight.sum(axis=1) > 0])
 
+    def probability(self, layer: int) -> FloatArray:
+        """Probability of the scenarios that see the layer, shape [scenario]."""
+        seen = self.request.unit_mean_load[:, layer].sum(axis=1) > 0
+        chance = self.request.scenario_probability[seen]
+        return np.asarray(chance / chance.sum())
+
+    def risk(self, layer: int, largest: FloatArray) -> float:
+        """Weigh the scenarios that see the layer as the request does (mean and CVaR); ``largest`` [scenario]."""
+        values = np.full(self.request.scenarios, np.nan)
+        values[self.request.unit_mean_load[:, layer].sum(axis=1) > 0] = largest
+        return float(risk(values, self.request))
+
     def start(self, layer: int) -> Int64:
         """Take over the running placement of a layer as far as it still holds, shape [gpu, slot]."""
-        return carry_over(self.blocks[layer], np.array(self.request.slots), self.weight(layer).mean(axis=0))
+        return carry_over(
+            self.blocks[layer], np.array(self.request.slots), self.probability(layer) @ self.weight(layer)
+        )
 
     def moved(self, layer: int, assign: IntArray) -> int:
         """Count the moved slots of a layer."""
@@ -95,6 +109,7 @@ class Replanner:
         near = request.dispatch == "nearest" and request.nodes > 1
         return Ground(
             self.weight(layer),
+            self.probability(layer),
             request.relative_speed,
             np.array(request.slots),
             np.array(request.node_of_gpu) if near else np.zeros(request.gpus, dtype=np.int64),
@@ -127,16 +142,16 @@ class Replanner:
         return best
 
     def enough(self, layer: int) -> float:
-        """Largest load that is good enough, in the unit of `largest`: the bounds of the scenarios over 1 - gap."""
+        """Largest load that is good enough, in the unit of `largest`: that of the bounds over 1 - gap."""
         request = self.request
         bound = largest_load_lower_bound(self.weight(layer), request.gpus, request.slots, request.speed)
-        return float(bound.sum()) / (1.0 - request.gap)
+        return self.risk(layer, bound) / (1.0 - request.gap)
 
     def largest(self, layer: int, assign: Int64) -> float:
-        """Largest GPU load over the mean, summed over scenarios."""
+        """Largest GPU load over the mean, over scenarios as `risk` weighs them."""
         from planner.strategies.kernels.changes import open_books
 
-        return float(open_books(assign.copy(), self.ground(layer, 0)).load.max(axis=0).sum())
+        return self.risk(layer, open_books(assign.copy(), self.ground(layer, 0)).load.max(axis=0))
 
     def settle(self, layer: int, planned: IntArray) -> IntArray:
         """Relabel a planned layer and move slots back where that costs no load, shape [gpu, slot]."""
@@ -215,81 +230,3 @@ def gather(plan: Replanner, one: RowOf, fallback: RowOf, began: float, name: str
         for layer in left:
             rows[layer] = fallback(layer)
     return assess(request, rows, time.perf_counter() - began, name, interrupted=interrupted)
-
-
-def layer_seconds_share(request: PlacementRequest, rows: IntArray) -> FloatArray:
-    """Tokens on the fullest GPU over its speed, summed over scenarios, shape [layer]: its share of the time."""
-    load = gpu_load(rows, request.load, request.gpus, request)
-    used = request.relative_speed > 0
-    return np.asarray((load[..., used] / request.relative_speed[used]).max(axis=-1).sum(axis=0))
-
-
-def still_valid(request: PlacementRequest, running: IntArray) -> npt.NDArray[np.bool_]:
-    """Which layers of the running map can be kept as they are, bool [layer]: same slots, every expert on a live GPU."""
-    if running.shape[1] != request.gpus * request.slot_width:
-        return np.zeros(request.layers, dtype=np.bool_)
-    blocks = running.reshape(request.layers, request.gpus, -1)
-    fits = ((blocks >= 0).sum(axis=2) == request.slots).all(axis=1)
-    whole = [len(np.unique(row[row >= 0])) == request.experts for row in running]
-    return np.asarray(fits & np.array(whole))
-
-
-def unmoved(request: PlacementRequest, running: IntArray) -> PlacementResult:
-    """Keep the running map; layers that cannot stay get their smallest repair."""
-    began = time.perf_counter()
-    plan = Replanner(request, running)
-    valid = still_valid(request, running)
-
-    def one(layer: int) -> IntArray:
-        return running[layer] if valid[layer] else plan.row(layer, plan.start(layer))
-
-    return gather(plan, one, one, began, "running")
-
-
-def limited(request: PlacementRequest, running: IntArray, planned: PlacementResult, most: int) -> PlacementResult:
-    """Change at most ``most`` layers, those that gain most time.
-
-    Raises
-    ------
-    NoPlanFound
-        If more layers than that cannot stay as they are.
-    """
-    rows, forced = most_changed(request, running, planned.physical_to_logical_map, most)
-    if len(forced) > most:
-        named = ", ".join(map(str, forced[:5])) + (" and more" if len(forced) > 5 else "")
-        raise NoPlanFound(
-            [f"{len(forced)} layers must change (experts lost or other slots: {named}), {most} may: raise the limit"]
-        )
-    result = assess(request, rows, planned.seconds, planned.strategy, interrupted=planned.interrupted)
-    return replace(result, bound=np.maximum(planned.bound, result.balance))
-
-
-def most_changed(
-    request: PlacementRequest, running: IntArray, planned: IntArray, most: int
-) -> tuple[IntArray, Sequence[int]]:
-    """Keep the running rows of all but the ``most`` layers that gain most time.
-
-    Layers add up (they run one after another), so the best choice of that many layers is those with the largest gain.
-
-    Returns
-    -------
-    rows, shape [layer, slots_total]
-        The map.
-    forced
-        Layers that cannot stay, such as those that lost an expert; they count among the ``most``.
-    """
-    valid = still_valid(request, running) & ~request.dense_layers
-    forced = np.flatnonzero(~valid & ~request.dense_layers).tolist()
-    rows = planned.copy()
-    if not valid.any():
-        return rows, forced
-    kept = planned.copy()
-    kept[valid] = running[valid]
-    gain = layer_seconds_share(request, kept) - layer_seconds_share(request, planned)
-    moved = moved_slots(running, planned, request.gpus)
-    order = [int(layer) for layer in np.argsort(-gain, kind="stable") if valid[layer]]
-    chosen = {layer for layer in order[: max(most - len(forced), 0)] if gain[layer] > 0 and moved[layer]}
-    for layer in order:
-        if layer not in chosen:
-            rows[layer] = running[layer]
-    return rows, forced

@@ -131,6 +131,7 @@ def anneal(assign: Int64, ground: Ground, budget: int, moves: int, heat: float, 
     largest = np.max(open_books(assign, ground).load)
     scaled = Ground(
         ground.weight / largest,
+        ground.tilt,
         ground.pace,
         ground.slots,
         ground.node,
@@ -144,7 +145,7 @@ def anneal(assign: Int64, ground: Ground, budget: int, moves: int, heat: float, 
     )
     books = open_books(assign, scaled)
     mean = np.full(ground.weight.shape[0], 1.0 / largest)
-    floor = np.sum(ground.slots > 0) * gpu_energy(mean, ground.doublings)
+    floor = np.sum(ground.slots > 0) * gpu_energy(mean, ground.tilt, ground.doublings)
     total = np.sum(books.energy)
     best, best_total = assign.copy(), total if books.number[0] <= budget else np.inf
     for move in range(moves):

@@ -1,8 +1,8 @@
 """Books of a placement under change: try a list of slot changes, keep it or take it back.
 
-Energy: the sum over scenarios and GPUs of load^p, p a power of two, as in `planner.strategies.kernels.scenarios`. A
-move is a list of one to three changes (gpu, slot, new expert). A slot is moved if its expert was not on its GPU before.
-Every expert keeps copies in at least ``least`` domains: 1 for a plain plan, 2 where any one domain may be lost.
+Energy: the sum over scenarios and GPUs of tilt * load^p, p a power of two (see `planner.strategies.kernels.scenarios`).
+A move is a list of one to three changes (gpu, slot, new expert). A slot is moved if its expert was not on its GPU
+before. Every expert keeps copies in at least ``least`` domains: 1 for a plain plan, 2 where any one may be lost.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Ground(NamedTuple):
 
     weight: Float
     """Load of each expert, shape [scenario, expert]."""
+    tilt: Float
+    """Weight of each scenario in the energy, shape [scenario]."""
     pace: Float
     """Relative speed, shape [gpu]; 0 for a GPU without slots."""
     slots: Int64
@@ -81,14 +83,14 @@ class Books(NamedTuple):
 
 
 @compiled
-def gpu_energy(load: Float, doublings: int) -> float:
-    """Sum over scenarios of load^(2^doublings) for one GPU, ``load`` [scenario]."""
+def gpu_energy(load: Float, tilt: Float, doublings: int) -> float:
+    """Sum over scenarios of tilt * load^(2^doublings) for one GPU, ``load`` and ``tilt`` [scenario]."""
     total = 0.0
-    for value in load:
-        power = value
+    for scenario in range(len(load)):
+        power = load[scenario]
         for _ in range(doublings):
             power *= power
-        total += power
+        total += tilt[scenario] * power
     return total
 
 
@@ -186,7 +188,7 @@ def open_books(assign: Int64, ground: Ground) -> Books:
         add_load(books, ground, expert, 1.0)
     books.mark[:] = False
     for gpu in range(gpus):
-        books.energy[gpu] = gpu_energy(books.load[gpu], ground.doublings)
+        books.energy[gpu] = gpu_energy(books.load[gpu], ground.tilt, ground.doublings)
     list_moved(books, ground)
     return books
 
@@ -271,11 +273,11 @@ def attempt(books: Books, ground: Ground, length: int, room: int, allowed: float
     for index in range(books.number[1]):
         gpu = books.touched[index]
         books.mark[gpu] = False
-        change += gpu_energy(books.load[gpu], ground.doublings) - books.energy[gpu]
+        change += gpu_energy(books.load[gpu], ground.tilt, ground.doublings) - books.energy[gpu]
     if change <= allowed:
         for index in range(books.number[1]):
             gpu = books.touched[index]
-            books.energy[gpu] = gpu_energy(books.load[gpu], ground.doublings)
+            books.energy[gpu] = gpu_energy(books.load[gpu], ground.tilt, ground.doublings)
         list_moved(books, ground)
         return True
     for row in range(length - 1, -1, -1):

@@ -10,11 +10,12 @@ from planner.errors import NoPlanFound
 from planner.exchange.maps import duplicates, map_problems
 from planner.strategies.api import place
 from planner.strategies.carry_over import carry_over
+from planner.strategies.changed_layers import limited, unmoved
 from planner.strategies.migration import Links
 from planner.strategies.moves import moved_slots
 from planner.strategies.priced_replan import priced
 from planner.strategies.problem import PlacementRequest
-from planner.strategies.replan import budgeted, limited, settled, unmoved
+from planner.strategies.replan import budgeted, settled
 from planner.strategies.result import gpu_load, imbalance
 
 
