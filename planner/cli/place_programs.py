@@ -85,8 +85,12 @@ class Programs:
         return {"router_groups": self.router_groups, "locality_tolerance": tolerance}
 
     def effort(self, effort: Effort, strategy: str) -> Effort | None:
-        """Prove nothing more where groups are tied to nodes: the gap left is the price of locality, not of proof."""
-        return None if strategy == "matheuristic" and self.router_groups > 1 else effort
+        """Prove nothing more where groups are tied to nodes: the gap left is the price of locality, not of proof.
+
+        Nor under a slot budget, where placements are made that are not taken: their bounds are the fast ones.
+        """
+        local = strategy == "matheuristic" and self.router_groups > 1
+        return None if local or self.slot_budget is not None else effort
 
 
 def slot_ways(given: Slots, replan: Replan) -> dict[str, bool]:

@@ -63,7 +63,8 @@ def place_with_budget(request: PlacementRequest, budget: int, place: Place) -> B
     Parameters
     ----------
     request
-        The request; of its slots only which GPUs have any matters.
+        The request; of its slots only which GPUs have any matters. Every number of slots tried gets half of what is
+        left of its time limit.
     budget
         Sum over layers of the slots a GPU may have.
     place
@@ -85,7 +86,7 @@ def place_with_budget(request: PlacementRequest, budget: int, place: Place) -> B
     if budget < fewest * len(layers):
         message = f"a budget of {budget} slots is less than {fewest} a GPU in each of {len(layers)} layers"
         raise NoPlanFound([f"{message}: give at least {fewest * len(layers)}"])
-    table = _Table(request, layers, place)
+    table = _Table(request, layers, place, None if request.time_limit_s is None else start + request.time_limit_s)
     table.fill(fewest, budget)
     chosen, bound = table.choose(budget)
     return table.assemble(chosen, bound, table.uniform(budget), time.perf_counter() - start)
@@ -94,8 +95,8 @@ def place_with_budget(request: PlacementRequest, budget: int, place: Place) -> B
 class _Table:
     """Placements and largest loads of every layer for rising slots; a layer stops where it is level."""
 
-    def __init__(self, request: PlacementRequest, layers: IntArray, place: Place) -> None:
-        self.request, self.layers, self.place = request, layers, place
+    def __init__(self, request: PlacementRequest, layers: IntArray, place: Place, deadline: float | None) -> None:
+        self.request, self.layers, self.place, self.deadline = request, layers, place, deadline
         self.slots: list[int] = []
         self.results: list[dict[int, tuple[PlacementResult, int]]] = []
         self.largest = np.zeros((len(layers), 0))
@@ -119,7 +120,9 @@ class _Table:
 
     def _with_slots(self, slots: int, which: IntArray) -> PlacementRequest:
         per_gpu = np.where(self.request.slots > 0, slots, 0)
-        return replace(self.request, load=self.request.load[:, self.layers[which]], slots_per_gpu=per_gpu)
+        limit = None if self.deadline is None else max(0.0, self.deadline - time.perf_counter()) / 2.0
+        load = self.request.load[:, self.layers[which]]
+        return replace(self.request, load=load, slots_per_gpu=per_gpu, time_limit_s=limit)
 
     def _level(self) -> FloatArray:
         """Largest load if all GPUs were level, shape [layer of the table]."""

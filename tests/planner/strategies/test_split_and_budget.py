@@ -86,6 +86,21 @@ def test_a_budget_too_small_names_the_least() -> None:
         place_with_budget(PlacementRequest(np.ones((1, 2, 8)), 4, 2), 3, search)
 
 
+def test_a_time_limit_is_shared_by_the_slots_tried() -> None:
+    """Each number of slots gets half of what is left, so the whole keeps to the limit, and the answer is valid."""
+    limits: list[float] = []
+
+    def place(request: PlacementRequest) -> PlacementResult:
+        limits.append(float(request.time_limit_s or 0.0))
+        return search(request)
+
+    load = np.random.default_rng(1).lognormal(0.0, 1.5, (1, 3, 12))
+    found = place_with_budget(PlacementRequest(load, 4, 3, time_limit_s=2.0), 14, place)
+    assert all(limit <= 1.0 for limit in limits)
+    assert limits == sorted(limits, reverse=True)
+    assert found.slots_per_layer.sum() <= 14
+
+
 class TestMeasured:
     pytestmark = needs_shared_data
 
