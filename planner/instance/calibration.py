@@ -106,6 +106,8 @@ class Bands(Frozen):
     tpot: Band
     ttft: Band
     throughput: Band
+    hardware: tuple[str, ...] = Field(default=(), description="Accelerators of the fit; others widen a band.")
+    engines: tuple[str, ...] = Field(default=(), description="Engines of the fit; others widen a band.")
 
 
 class SiteCorrection(Frozen):

@@ -14,6 +14,7 @@ from planner.instance.loading import load_accelerator, load_model
 from planner.instance.resolve import load_calibration
 from planner.instance.weights import with_weights
 from planner.studies.estimate_question import EstimateQuestion, number_problems, shape_problems
+from planner.studies.validation.bands import profile_factors
 from planner.studies.validation.predictor import predict
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def estimate(question: EstimateQuestion) -> dict[str, Any]:
         "tok_s_per_gpu": rate,
         "terms": {name: float(column[0]) * tpot_factor for name, column in answer.terms.items()},
         "ttft_terms": {name: float(column[0]) * ttft_factor for name, column in answer.ttft_terms.items()},
-        "bands": _bands(profile, {"tpot": tpot_s, "ttft": ttft_s, "throughput": rate}),
+        "bands": _bands(profile, row, {"tpot": tpot_s, "ttft": ttft_s, "throughput": rate}),
         "site": correction.model_dump() if correction else None,
         "memory": _memory(row, profile),
     }
@@ -145,13 +146,16 @@ def accelerator_named(name: str) -> Accelerator:
         return named
 
 
-def _bands(profile: Calibration, centre: dict[str, float]) -> dict[str, Any] | None:
-    if profile.bands is None:
+def _bands(profile: Calibration, row: MeasuredRow, centre: dict[str, float]) -> dict[str, Any] | None:
+    bands = profile.bands
+    if bands is None:
         return None
-    bands = {metric: getattr(profile.bands, metric) for metric in centre}
     names = {"tpot": "tpot_s", "ttft": "ttft_s", "throughput": "tok_s_per_gpu"}
-    ranges = {names[metric]: [centre[metric] * band.low, centre[metric] * band.high] for metric, band in bands.items()}
-    return {"nominal": profile.bands.nominal, **ranges}
+    ranges: dict[str, Any] = {"nominal": bands.nominal}
+    for metric, value in centre.items():
+        factors = profile_factors(bands, metric, row.accelerator.name, row.engine)
+        ranges[names[metric]] = [value * factor for factor in factors]
+    return ranges
 
 
 def _memory(row: MeasuredRow, profile: Calibration) -> dict[str, Any]:

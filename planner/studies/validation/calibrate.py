@@ -66,7 +66,7 @@ def calibrate(
     values = fit(form, rows).values
     outside = left_out(form, rows, parts, values, progress=progress).predicted
     error = error_document(outside, rows.measured)
-    bands = _bands({metric: log_residuals(outside.of(metric), rows.measured.of(metric)) for metric in METRICS})
+    bands = _bands(chosen, {metric: log_residuals(outside.of(metric), rows.measured.of(metric)) for metric in METRICS})
     profile = with_values(start, values).model_copy(
         update={
             "name": name,
@@ -84,7 +84,7 @@ def calibrate(
         "left_out": by,
         "left_out_error": {"n": len(chosen)} | error,
         "bands": None if bands is None else bands.model_dump(),
-        "coverage": coverage(outside, rows.measured, parts),
+        "coverage": coverage(outside, rows.measured, parts, by=by),
     }
     return Calibrated(profile, document)
 
@@ -108,8 +108,13 @@ def _refuse_without_rows(rows: Measured) -> None:
     )
 
 
-def _bands(residuals: dict[str, np.ndarray[Any, np.dtype[np.float64]]]) -> Bands | None:
+def _bands(rows: Measured, residuals: dict[str, np.ndarray[Any, np.dtype[np.float64]]]) -> Bands | None:
     pairs = {metric: factors(column, NOMINAL) for metric, column in residuals.items()}
     if any(np.isnan(pair).any() for pair in pairs.values()):
         return None
-    return Bands(nominal=NOMINAL, **{metric: Band(low=low, high=high) for metric, (low, high) in pairs.items()})
+    return Bands(
+        nominal=NOMINAL,
+        **{metric: Band(low=low, high=high) for metric, (low, high) in pairs.items()},
+        hardware=tuple(sorted({row.accelerator.name for row in rows.rows})),
+        engines=tuple(sorted({row.engine for row in rows.rows})),
+    )

@@ -11,7 +11,7 @@ from planner.costs.points import AGGREGATED, PHASES
 from planner.exchange.measured.predictions import read_predictions
 from planner.exchange.measured_serving import read_measured_serving
 from planner.instance.resolve import load_calibration
-from planner.studies.validation.bands import NOMINAL, coverage
+from planner.studies.validation.bands import NOMINAL, UNSEEN_SPREAD, coverage, profile_factors
 from planner.studies.validation.cleaning import clean
 from planner.studies.validation.fit import Rows, fit, left_out
 from planner.studies.validation.metrics import (
@@ -94,9 +94,12 @@ class _Scored:
         self.profile, self.measured, self.progress = profile, measured, progress
         self.parts = labels(measured.rows, question.by)
         self.rows = Rows(measured.points, measured_figures(measured), labels(measured.rows, "group"))
-        self.refit = question.refit
+        self.refit, self.by = question.refit, question.by
         self.form = profile_form(profile)
-        self.model = self._answers(self.form)
+        # A refit starts from the priors: the shipped profile's values have seen every part.
+        self.fitted = profile_form(load_calibration(FIT_START)) if self.refit else self.form
+        self.start = fit(self.fitted, self.rows).values if self.refit else self.form.prior
+        self.model = self._answers(self.fitted)
         hand = profile_form(load_calibration(HAND_PROFILE))
         self.baselines = {
             "hand_values": self._plain(hand),
@@ -149,12 +152,18 @@ class _Scored:
         """Share of rows inside the band: the profile's own, or one from the other parts' residuals."""
         measured, bands = self.rows.measured, self.profile.bands
         if bands is None or self.refit:
-            return {"nominal": NOMINAL, **coverage(self.model, measured, self.parts)}
-        shares: dict[str, float | None] = {"nominal": bands.nominal}
+            groups_out = None
+            if self.refit and self.by in UNSEEN_SPREAD:
+                groups_out = left_out(self.fitted, self.rows, self.rows.groups, self.start).predicted
+            shares = coverage(self.model, measured, self.parts, by=self.by, groups_out=groups_out)
+            return {"nominal": NOMINAL, **shares}
+        held: dict[str, float | None] = {"nominal": bands.nominal}
         for metric in METRICS:
-            band, guess = getattr(bands, metric), self.model.of(metric)
-            shares[metric] = covered(measured.of(metric), band.low * guess, band.high * guess)
-        return shares
+            pairs = [profile_factors(bands, metric, row.accelerator.name, row.engine) for row in self.measured.rows]
+            low, high = np.array(pairs, dtype=np.float64).T
+            guess = self.model.of(metric)
+            held[metric] = covered(measured.of(metric), low * guess, high * guess)
+        return held
 
     def _after(self, points: int) -> dict[str, Any]:
         """Errors of aggregated rows after a few points of their own site."""
