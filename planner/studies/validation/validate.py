@@ -23,7 +23,7 @@ from planner.studies.validation.metrics import (
     predicted_figures,
     unanswered,
 )
-from planner.studies.validation.predictor import profile_form
+from planner.studies.validation.predictor import FIT_START, profile_form
 from planner.studies.validation.prototype import PROTOTYPE
 from planner.studies.validation.regret import regret_document
 from planner.studies.validation.site import corrected_throughput, few_point_errors
