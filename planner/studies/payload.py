@@ -136,6 +136,7 @@ def binding(answer: ServingAnswer, saved: list[Saving], marginal: dict[str, floa
                 "unit": saving.step,
                 "saves_usd": saving.saves_usd,
                 "saves_usd_of_used_gpus": saving.saves_usd_of_used_gpus,
+                "dual_usd_of_used_gpus": saving.dual_usd_of_used_gpus,
             }
             for saving in saved
         ],

@@ -1,8 +1,9 @@
 """What one more unit of each limit saves: the case is changed by one unit and solved again.
 
-Two figures a limit. ``saves_usd``: change of the proven optimum, idle GPUs paid as the case says; often 0 where racks
-are rented whole. ``saves_usd_of_used_gpus``: change of the relaxation in which only GPUs in use are paid; smooth, and
-the one to rank limits by.
+Three figures a limit. ``saves_usd``: change of the proven optimum, idle GPUs paid as the case says; often 0 where
+racks are rented whole. ``saves_usd_of_used_gpus``: change of the relaxation in which only GPUs in use are paid; smooth,
+and the one to rank limits by. ``dual_usd_of_used_gpus``: the same from the duals of the unchanged relaxation, without
+solving again: sum over capacity rows of dual times the replicas that the unit spares.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from formulations import fleet
+from formulations.blocks.serving import replicas_for_class
 from planner.costs.tables import build_tables
 from planner.errors import NoPlanFound
 from planner.solver.highs import solve_lp_relaxation, solve_pyomo
@@ -24,7 +26,7 @@ from planner.studies.least_cost import require_counted_gpus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from planner.costs.tables import CostTables
+    from planner.costs.tables import Candidate, CostTables
     from planner.instance.instance import Instance, Pool
     from planner.solver.result import SolveResult
 
@@ -41,12 +43,58 @@ class Saving:
     step: str
     saves_usd: float | None
     saves_usd_of_used_gpus: float
+    dual_usd_of_used_gpus: float | None = None
 
 
 @dataclass(frozen=True)
 class _Value:
     cost_usd: float | None
     used_usd: float
+
+
+@dataclass(frozen=True)
+class _Prices:
+    """Shadow prices of the unchanged relaxation.
+
+    ``usd_per_replica`` [candidate]: what one spared replica of capacity is worth; ``share`` (candidate, class): the
+    share of the class that the relaxation gives the candidate.
+    """
+
+    tables: CostTables
+    usd_per_replica: dict[int, float]
+    share: dict[tuple[int, int], float]
+
+    @classmethod
+    def of(cls, tables: CostTables) -> _Prices | None:
+        program = fleet.build(tables)
+        program.price_used_gpus()
+        compiled = compile_pyomo(program.model)
+        result = solve_lp_relaxation(compiled.matrix).uninterrupted()
+        if result.row_duals is None or result.values is None:
+            return None
+        compiled.load(result.values)
+        position = {name: row for row, name in enumerate(compiled.matrix.row_names)}
+        duals = {c: -float(result.row_duals[position[row.name]]) for c, row in program.model.capacity.items()}
+        shares = {key: float(var.value) for key, var in program.model.share.items() if var.value > 0}
+        return cls(tables, duals, shares)
+
+    def worth(self, changed: CostTables) -> float | None:
+        """Dollars that other tables save to first order; None where a candidate in use has no counterpart in them."""
+        place = {_identity(entry): c for c, entry in enumerate(changed.candidates)}
+        total = 0.0
+        for (c, d), share in self.share.items():
+            other = place.get(_identity(self.tables.candidates[c]))
+            if other is None or not changed.requests_per_s[other, d]:
+                return None
+            before = replicas_for_class(self.tables, c, d)
+            total += self.usd_per_replica[c] * share * (before - replicas_for_class(changed, other, d))
+        return total
+
+
+def _identity(entry: Candidate) -> tuple[object, ...]:
+    """Everything that names a candidate but its batch, which a changed limit may move."""
+    degrees = entry.tensor_parallel, entry.data_parallel, entry.pipeline_parallel, entry.expert_parallel
+    return entry.pool, entry.phase, entry.classes, degrees, entry.slots_per_gpu, entry.prefill_requests
 
 
 def savings(instance: Instance, *, seconds: float = 20.0) -> list[Saving]:
@@ -61,13 +109,21 @@ def savings(instance: Instance, *, seconds: float = 20.0) -> list[Saving]:
     """
     book = ImbalanceBook(instance)
     deadline = time.monotonic() + seconds
-    base = _value(instance, book, seconds / 2)
+    tables = build_tables(instance, book.optimistic)
+    base = _value(tables, seconds / 2)
+    prices = _Prices.of(tables)
     result = []
     for limit, step, changed in neighbours(instance):
         left = min(deadline - time.monotonic(), _MOST_SECONDS)
-        value = _value(changed, book, left, at_most=base.cost_usd)
+        other = build_tables(changed, book.optimistic)
+        value = _value(other, left, at_most=base.cost_usd)
         exact = None if value.cost_usd is None or base.cost_usd is None else base.cost_usd - value.cost_usd
-        result.append(Saving(limit, step, exact, base.used_usd - value.used_usd))
+        dual = None if prices is None else prices.worth(other)
+        used = base.used_usd - value.used_usd
+        if limit.startswith(_DOMAIN):
+            # a GPU too many may be left unused: layouts that no longer divide a domain lose nothing
+            used, dual = max(used, 0.0), None if dual is None else max(dual, 0.0)
+        result.append(Saving(limit, step, exact, used, dual))
     return sorted(result, key=lambda saving: -saving.saves_usd_of_used_gpus)
 
 
@@ -86,9 +142,9 @@ def marginal_usd_per_request(tables: CostTables) -> dict[str, float]:
     return totals
 
 
-def _value(instance: Instance, book: ImbalanceBook, seconds: float, at_most: float | None = None) -> _Value:
+def _value(tables: CostTables, seconds: float, at_most: float | None = None) -> _Value:
     """Both figures of a case; ``at_most`` is the proven cost of a case that is nowhere better [USD]."""
-    program = fleet.build(build_tables(instance, book.optimistic))
+    program = fleet.build(tables)
     program.price_used_gpus()
     used_usd = _relaxed(program)
 
@@ -137,6 +193,8 @@ def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:
         yield _pool_step(
             instance, pool, "scale-out links", "10 GB/s a GPU", scale_out_bytes_per_s=chip.scale_out_bytes_per_s + 1e10
         )
+        if chip.scale_up_kind in _ANY_DOMAIN_SIZE:
+            yield _larger_domain(instance, pool)
     for d, demand in enumerate(instance.demand):
         for key, extra, text in (("tpot_s", 1e-3, "1 ms"), ("ttft_s", 0.1, "100 ms")):
             limit = getattr(demand, key)
@@ -144,6 +202,21 @@ def neighbours(instance: Instance) -> Iterator[tuple[str, str, Instance]]:
                 looser = demand.model_copy(update={key: limit + extra})
                 classes = (*instance.demand[:d], looser, *instance.demand[d + 1 :])
                 yield f"{key.removesuffix('_s').upper()} of {demand.name}", text, instance.replace(demand=classes)
+
+
+_DOMAIN = "domain of "
+_ANY_DOMAIN_SIZE = ("nvswitch", "full_mesh")
+
+
+def _larger_domain(instance: Instance, pool: Pool) -> tuple[str, str, Instance]:
+    """One more GPU in every domain, at the same price a GPU: larger replicas fit inside, and there is one more."""
+    size = pool.gpus_per_domain + 1
+    chip = pool.accelerator.model_copy(
+        update={"scale_up_domain_gpus": max(size, pool.accelerator.scale_up_domain_gpus)}
+    )
+    better = replace(pool, accelerator=chip, gpus_per_domain=size)
+    pools = tuple(better if entry is pool else entry for entry in instance.pools)
+    return f"{_DOMAIN}{pool.name}", "1 GPU a domain", instance.replace(pools=pools)
 
 
 def _pool_step(instance: Instance, pool: Pool, limit: str, step: str, **change: object) -> tuple[str, str, Instance]:
