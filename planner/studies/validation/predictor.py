@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from planner.costs.points import Predictions, ServingPoints
     from planner.instance.calibration import Calibration
 
-DEFAULT_PROFILE = "hand_set"
+DEFAULT_PROFILE = "fitted"
 """What answers when nobody names a profile."""
 FIT_START = "fit_start"
 """Whose values are the prior medians of a new fit."""
