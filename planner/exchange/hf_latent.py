@@ -84,7 +84,7 @@ def glm_sparse(config: ConfigReader) -> Shape:
         layer_kinds(config, shape["layers"], "deepseek_sparse_attention")
     kinds = config.get("indexer_types")
     if kinds is not None:
-        if not isinstance(kinds, list) or len(kinds) != shape["layers"] or set(kinds) - {"full", "shared"}:
+        if not isinstance(kinds, list) or len(kinds) != shape["layers"] or {*map(str, kinds)} - {"full", "shared"}:
             config.problem("indexer_types", "is not a list with full or shared for each layer")
             return shape
         shape["attention"]["indexer"]["shared_layers"] = kinds.count("shared")

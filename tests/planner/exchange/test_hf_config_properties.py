@@ -39,6 +39,74 @@ GPT_OSS_LIKE = {
     "torch_dtype": "bfloat16",
     "quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]},
 }
+HYBRID_LIKE = {
+    "model_type": "nemotron_h",
+    "layers_block_type": ["mamba", "moe", "attention", "moe", "mamba"],
+    "mlp_hidden_act": "relu2",
+    "hidden_size": 64,
+    "vocab_size": 100,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "n_groups": 2,
+    "ssm_state_size": 16,
+    "mamba_num_heads": 4,
+    "mamba_head_dim": 16,
+    "conv_kernel": 4,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "n_shared_experts": 1,
+    "moe_shared_expert_intermediate_size": 64,
+}
+SPARSE_LIKE = {
+    "model_type": "glm_moe_dsa",
+    "first_k_dense_replace": 1,
+    "hidden_size": 64,
+    "index_head_dim": 16,
+    "index_n_heads": 2,
+    "index_topk": 32,
+    "indexer_types": ["full", "shared", "full"],
+    "intermediate_size": 128,
+    "kv_lora_rank": 16,
+    "moe_intermediate_size": 32,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_attention_heads": 4,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 3,
+    "q_lora_rank": 32,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 16,
+    "vocab_size": 100,
+}
+COMPRESSED_LIKE = {
+    "model_type": "deepseek_v4",
+    "compress_ratios": [0, 4, 16, 0],
+    "expert_dtype": "fp4",
+    "head_dim": 16,
+    "hc_mult": 2,
+    "hidden_size": 64,
+    "index_head_dim": 16,
+    "index_n_heads": 2,
+    "index_topk": 32,
+    "moe_intermediate_size": 32,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_attention_heads": 4,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 1,
+    "o_groups": 2,
+    "o_lora_rank": 16,
+    "q_lora_rank": 32,
+    "qk_rope_head_dim": 8,
+    "sliding_window": 8,
+    "vocab_size": 100,
+    "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},
+}
+OTHERS = (HYBRID_LIKE, SPARSE_LIKE, COMPRESSED_LIKE)
 scalars = st.one_of(st.none(), st.booleans(), st.integers(-3, 200), st.floats(), st.text(max_size=8))
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner))
 
@@ -71,3 +139,19 @@ def test_a_model_or_a_named_problem(folder: Path, changes: dict[str, object], bl
             continue
         write_whole(folder / "model.toml", model_toml(model))
         assert load_model(str(folder / "model.toml")) == model
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), base=st.sampled_from(OTHERS))
+def test_other_families_too(folder: Path, data: st.DataObject, base: dict[str, object]) -> None:
+    """Hybrid, sparse and compressed configs as they are give a model; with keys replaced, a model or named problems."""
+    path = folder / "config.json"
+    changes = data.draw(st.dictionaries(st.sampled_from(sorted(base)), values, max_size=2))
+    path.write_text(json.dumps(base | changes), encoding="utf-8")
+    model, problems = outcome(path)
+    assert all(problem.file == str(path) for problem in problems)
+    assert model is not None or (problems and changes)
+    if model is not None:
+        write_whole(folder / "model.toml", model_toml(model))
+        assert load_model(str(folder / "model.toml")) == model
+        assert model.active_params <= model.total_params
