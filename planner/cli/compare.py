@@ -23,6 +23,9 @@ def compare(
     changes: SetOption = None,
     time_limit: TimeLimitOption = None,
     gap: GapOption = 1e-3,
+    token_split: Annotated[
+        bool, typer.Option("--token-split", help="Also the balance of an engine that splits tokens by an LP.")
+    ] = False,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
@@ -37,7 +40,9 @@ def compare(
 
         instances = [open_serving_case(case, changes or (), loads) for case in cases]
         names = None if strategies is None else [name.strip() for name in strategies.split(",") if name.strip()]
-        rows = compare_strategies(instances, names, SolveOptions(time_limit_s=time_limit, gap=gap))
+        rows = compare_strategies(
+            instances, names, SolveOptions(time_limit_s=time_limit, gap=gap), token_split=token_split
+        )
         output.document({"rows": rows}, lambda: _table(rows))
 
 
@@ -52,7 +57,12 @@ def _table(rows: list[dict[str, Any]]) -> str:
         )
         for line in [heads, *lines]
     ]
-    notes = [f"{row['strategy']}: {row['note']}" for row in rows if row["note"]]
+    notes = [
+        f"{row['case']}, {row['strategy']}: balance {row['token_split_balance']:.4f} if tokens are split by an LP"
+        for row in rows
+        if row.get("token_split_balance") is not None
+    ]
+    notes += [f"{row['strategy']}: {row['note']}" for row in rows if row["note"]]
     return "\n".join([*text, *notes])
 
 

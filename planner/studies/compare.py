@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def compare_strategies(
-    instances: Sequence[Instance], names: Sequence[str] | None = None, options: SolveOptions | None = None
+    instances: Sequence[Instance],
+    names: Sequence[str] | None = None,
+    options: SolveOptions | None = None,
+    *,
+    token_split: bool = False,
 ) -> list[dict[str, Any]]:
     """Plan every case with every strategy.
 
@@ -29,7 +33,8 @@ def compare_strategies(
     -------
     list of rows
         case, strategy, cost_usd (None where no plan exists), gpus_used, balance_mean, remote_share, seconds, gap to
-        the best proven bound of the case, and note.
+        the best proven bound of the case, and note; with ``token_split`` also token_split_balance, what the maps in use
+        reach where the engine splits tokens over copies by a linear program.
 
     Raises
     ------
@@ -43,16 +48,19 @@ def compare_strategies(
         raise InstanceError([Problem("--strategies", name, "no such strategy", remedy) for name in unknown])
     rows = []
     for instance in instances:
-        rows += _compare_one(instance, chosen, options or SolveOptions(gap=1e-3))
+        rows += _compare_one(instance, chosen, options or SolveOptions(gap=1e-3), token_split=token_split)
     return rows
 
 
-def _compare_one(instance: Instance, names: list[str], options: SolveOptions) -> list[dict[str, Any]]:
+def _compare_one(
+    instance: Instance, names: list[str], options: SolveOptions, *, token_split: bool
+) -> list[dict[str, Any]]:
     rows, bounds = [], []
     for name in names:
         began = time.perf_counter()
         row: dict[str, Any] = {"case": instance.name, "strategy": name, "cost_usd": None, "gpus_used": None}
         row |= {"balance_mean": None, "remote_share": None, "gap": None, "note": ""}
+        row |= {"token_split_balance": None} if token_split else {}
         try:
             answer = solve_serving(instance, options, strategy=name)
         except (FormulationError, NoPlanFound) as error:
@@ -61,6 +69,7 @@ def _compare_one(instance: Instance, names: list[str], options: SolveOptions) ->
             if answer.stop_reason is StopReason.interrupted:
                 raise KeyboardInterrupt
             row |= _measures(answer)
+            row |= {"token_split_balance": _split_balance(answer)} if token_split else {}
             bounds.append(answer.bound_usd)
         rows.append(row | {"seconds": time.perf_counter() - began})
     if bounds:
@@ -77,6 +86,15 @@ def _measures(answer: ServingAnswer) -> dict[str, Any]:
         "balance_mean": float(np.mean([result.balance.mean() for result in placed])) if placed else 1.0,
         "remote_share": _remote_share(answer),
     }
+
+
+def _split_balance(answer: ServingAnswer) -> float:
+    from planner.strategies.token_split import token_split_balance
+
+    book = answer.book
+    maps = {key: placed.physical_to_logical_map for key, placed in book.placements.items() if _in_use(answer, key)}
+    reached = [float(np.nanmean(token_split_balance(book.request(key), rows))) for key, rows in maps.items()]
+    return float(np.mean(reached)) if reached else 1.0
 
 
 def _in_use(answer: ServingAnswer, key: tuple[int, int]) -> bool:

@@ -103,3 +103,15 @@ def test_refusals(arguments: list[str], code: int, message: str) -> None:
     assert exit_code == code
     assert message in " ".join(err.split())
     assert "Traceback" not in out + err
+
+
+def test_compare_tells_the_token_split_when_asked() -> None:
+    """A row gains the key with --token-split only; a linear split is no worse than the even one it is built on."""
+    arguments = ["compare", "tiny_mixtral_island", "--strategies", "local_search", "--format", "json"]
+    for extra in ([], ["--token-split"]):
+        result = CliRunner().invoke(app, [*arguments, *extra])
+        assert result.exit_code == 0, result.stderr
+        row = json.loads(result.stdout)["rows"][0]
+        assert ("token_split_balance" in row) == bool(extra)
+    assert row["balance_mean"] <= row["token_split_balance"] * (1 + 1e-9)
+    assert row["token_split_balance"] <= 1 + 1e-9
