@@ -24,7 +24,7 @@ from planner.studies.validation.metrics import (
     unanswered,
 )
 from planner.studies.validation.predictor import FIT_START, profile_form
-from planner.studies.validation.prototype import PROTOTYPE
+from planner.studies.validation.prototype import PROTOTYPE, PUBLISHED
 from planner.studies.validation.regret import regret_document
 from planner.studies.validation.site import corrected_throughput, few_point_errors
 from planner.studies.validation.splits import folds, labels
@@ -103,7 +103,7 @@ class _Scored:
         hand = profile_form(load_calibration(HAND_PROFILE))
         self.baselines = {
             "hand_values": self._plain(hand),
-            "prototype_form": self._answers(PROTOTYPE),
+            "prototype_form": self._prototype(),
         }
 
     def _answers(self, form: Form) -> Figures:
@@ -111,6 +111,13 @@ class _Scored:
             return self._plain(form)
         start = fit(form, self.rows).values
         return left_out(form, self.rows, self.parts, start, progress=self.progress).predicted
+
+    def _prototype(self) -> Figures:
+        """Answer by the prototype's form, refitted like the model, or with the values that its dossier publishes."""
+        if self.refit:
+            return self._answers(PROTOTYPE)
+        answer = PROTOTYPE.predict(PROTOTYPE.prior | PUBLISHED, self.rows.points)
+        return predicted_figures(answer, self.rows.measured)
 
     def _plain(self, form: Form) -> Figures:
         return predicted_figures(form.predict(form.prior, self.rows.points), self.rows.measured)
