@@ -16,6 +16,7 @@ from planner.strategies import bounds
 if TYPE_CHECKING:
     from planner.strategies.kernels.compiled import RandomState
     from planner.strategies.kernels.packing import Int64
+    from planner.strategies.kernels.scenarios import Layout
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
 
 COPY_MOVES = 300
@@ -50,7 +51,7 @@ SCENARIO_MOVES = 5
 """Moves over several scenarios per slot and slot: 415 thousand a layer for 288 slots. Six DeepSeek-V3 workloads, mean
 balance, seconds of one core: 0.9864, 9 s at 32 GPUs x 9; 0.950, 8 s at 72 x 4; 0.940, 17 s at 144 x 3."""
 
-MOST_SCENARIO_MOVES = 600_000
+FEWEST_SCENARIO_MOVES, MOST_SCENARIO_MOVES = 10_000, 600_000
 
 SCHEDULE = ((6, 0.01, 0.5), (8, 0.001, 0.5))
 """Doublings of the energy exponent, heat, share of the moves: broad first, then close to the largest load. A stage with
@@ -58,7 +59,14 @@ the 16th power before helps at 32 GPUs x 9 (0.9869) but costs 0.015 at 72 x 4.""
 
 WEIGHED_ORDER = 1.0
 """Where probabilities or a tail are given, scenarios enter by their largest loads themselves, so that they count as
-stated. Else they enter by the energy as it is, which looks to the worst: better in the mean too."""
+stated. Else they enter by the energy as it is, which looks to the worst: better in the mean too, and a good start for
+a tail."""
+
+SMALL = 64
+"""Slots up to which the search over scenarios starts hot, several times: that takes no time and finds the optimum."""
+
+HOT_SCHEDULE = ((2, 1.0, 0.5), (4, 0.3, 0.5), *SCHEDULE)
+HOT_STARTS = 4
 
 MEAN_POWER = 4
 """Copies are counted and packed for the power mean of the scenarios: an expert hot in one of them needs its copies."""
@@ -166,7 +174,8 @@ class LayerSearch:
         assign, weight, count = packed.copy(), self.mean[layer], self._count(packed)
         if self.two_slots and stubborn:
             return self._pair(layer, count, target, 1, random)
-        moves = 0 if self.annealed else REPARTITIONED_MOVES if self.failures else COPY_MOVES
+        rough = self.annealed and self.slots.sum() > SMALL
+        moves = 0 if rough else REPARTITIONED_MOVES if self.failures else COPY_MOVES
         search = self.pace, self.table, target
         largest = replicas.improve(weight, assign, count, *search, moves, self.failures, random)
         if stubborn and self.failures and moves and largest > target / (1.0 - STUBBORN_GAP):
@@ -197,11 +206,10 @@ class LayerSearch:
         return assign
 
     def _anneal(self, layer: int, start: Int64, factor: int, random: RandomState) -> Int64:
-        """Search under the scenario energy from ``start``; return it if nothing found has a lower risk."""
+        """Search under the scenario energy from ``start``; return the assignment of least risk seen."""
         from planner.strategies.kernels import scenarios
 
         request = self.request
-        near = request.dispatch == "nearest"
         seen = self.weight[:, layer].sum(axis=1) > 0
         weight = np.ascontiguousarray(self.weight[seen, layer])
         probability = request.scenario_probability[seen]
@@ -210,22 +218,34 @@ class LayerSearch:
         slots = int(self.slots.sum())
         moves = NEAREST_MOVES_PER_SLOT * slots
         if request.scenarios > 1:
-            moves = min(SCENARIO_MOVES * slots**2, MOST_SCENARIO_MOVES)
-        assign = start.copy()
-        for doublings, heat, share in SCHEDULE:
-            order = WEIGHED_ORDER if weighed else 2.0**doublings
-            risk = scenarios.Risk(probability, request.cvar_share, request.cvar_weight, order)
-            layout = scenarios.Layout(
-                self.pace,
-                self.slots,
-                request.node_of_gpu if near else np.zeros(request.gpus, dtype=np.int64),
-                request.rack_of_node if near else np.zeros(1, dtype=np.int64),
-                request.source_share if near else np.ones(1),
-                doublings,
-            )
-            scenarios.anneal(weight, assign, layout, risk, int(factor * moves * share), heat, random)
-        before, after = (scenarios.risk_of(weight, placed, layout, risk) for placed in (start, assign))
-        return assign if after <= before else start
+            moves = min(max(SCENARIO_MOVES * slots**2, FEWEST_SCENARIO_MOVES), MOST_SCENARIO_MOVES)
+        best, least = start, np.inf
+        for turn in range(1 if slots > SMALL else HOT_STARTS):
+            assign, reached = start.copy(), np.inf
+            broad = not weighed or (request.cvar_weight > 0 and turn % 2 == 0)
+            for doublings, heat, share in SCHEDULE if slots > SMALL else HOT_SCHEDULE:
+                last = slots > SMALL and weighed and doublings == SCHEDULE[-1][0]
+                order = 2.0**doublings if broad and not last else WEIGHED_ORDER
+                risk = scenarios.Risk(probability, request.cvar_share, request.cvar_weight, order)
+                layout = self._layout(doublings)
+                reached = scenarios.anneal(weight, assign, layout, risk, int(factor * moves * share), heat, random)
+            if reached < least:
+                best, least = assign, reached
+        return best
+
+    def _layout(self, doublings: int) -> Layout:
+        """Nodes and racks as the dispatch rule sees them: under the even split all GPUs are one node."""
+        from planner.strategies.kernels import scenarios
+
+        request, near = self.request, self.request.dispatch == "nearest"
+        return scenarios.Layout(
+            self.pace,
+            self.slots,
+            request.node_of_gpu if near else np.zeros(request.gpus, dtype=np.int64),
+            request.rack_of_node if near else np.zeros(1, dtype=np.int64),
+            request.source_share if near else np.ones(1),
+            doublings,
+        )
 
 
 def _power_mean(weight: FloatArray, probability: FloatArray) -> FloatArray:

@@ -23,8 +23,12 @@ REPLICA_SHARE = 0.2
 GAIN_SHARE = 0.5
 """Share of those moves in which an expert of the fuller GPU gains the copy."""
 
-RETILTED_EVERY = 1_000
-"""Moves after which the factors of the scenarios are set anew."""
+RETILTED_EVERY = 100
+"""Moves after which the factors of the scenarios are set anew and the risk is taken."""
+
+SOFTNESS = 100.0
+"""Scenarios within a hundredth of the largest load share the weight of the tail: were it all on the worst of them, they
+would take turns."""
 
 LEAST_SUM = 1e-250
 """Power sums are taken to be at least this, so that their inverse stays finite."""
@@ -146,34 +150,54 @@ def gpu_energy(load: Float, tilt: Float, doublings: int) -> float:
 
 
 @compiled
-def risk_weights(largest: Float, risk: Risk) -> Float:
-    """Slope of the risk in each scenario's largest load, shape [scenario], sum 1."""
-    weight = (1.0 - risk.tail_weight) * risk.probability
-    left = risk.tail_share
+def risk_of(largest: Float, risk: Risk) -> float:
+    """Risk of the scenarios' largest loads [scenario]."""
+    total, left = 0.0, risk.tail_share
     for scenario in np.argsort(-largest, kind="mergesort"):
         taken = min(left, risk.probability[scenario])
-        weight[scenario] += risk.tail_weight * taken / risk.tail_share
         left -= taken
-    return weight
+        weight = (1.0 - risk.tail_weight) * risk.probability[scenario] + risk.tail_weight * taken / risk.tail_share
+        total += weight * largest[scenario]
+    return total
 
 
 @compiled
-def risk_of(weight: Float, assign: Int64, layout: Layout, risk: Risk) -> float:
-    """Risk of the largest loads of an assignment."""
-    load = new_state(weight, assign, layout).load
-    largest = np.zeros(weight.shape[0])
-    for gpu in range(len(load)):
-        for scenario in range(len(largest)):
-            largest[scenario] = max(largest[scenario], load[gpu, scenario])
-    return float(np.sum(risk_weights(largest, risk) * largest))
+def soft_weights(largest: Float, risk: Risk) -> Float:
+    """Slope of a smoothed risk in each scenario's largest load, shape [scenario], sum 1.
+
+    CVaR is the largest sum q_k T_k with q_k <= p_k / tail share; smoothed by an entropy, q_k falls off exponentially
+    below the worst, cut off at its limit. What is cut off goes to the others.
+    """
+    limit = risk.probability / risk.tail_share
+    wish = risk.probability * np.exp(SOFTNESS * (largest / np.max(largest) - 1.0))
+    tail = np.zeros(len(wish))
+    for _ in range(len(wish)):
+        free, rest = 0.0, 1.0
+        for scenario in range(len(wish)):
+            if tail[scenario] >= limit[scenario]:
+                rest -= limit[scenario]
+            else:
+                free += wish[scenario]
+        if free <= 0.0:
+            break
+        cut = False
+        for scenario in range(len(wish)):
+            if tail[scenario] < limit[scenario]:
+                tail[scenario] = wish[scenario] * rest / free
+                if tail[scenario] >= limit[scenario]:
+                    tail[scenario], cut = limit[scenario], True
+        if not cut:
+            break
+    return (1.0 - risk.tail_weight) * risk.probability + risk.tail_weight * tail
 
 
 @compiled
 def retilt(state: State, layout: Layout, risk: Risk) -> float:
-    """Set the factors of the scenarios anew and the energy of all GPUs with them; return the total.
+    """Set the factors of the scenarios anew and the energy of all GPUs with them; return the risk.
 
     The energy is sum_k q_k E_k^(order / p), E_k = sum_g load_gk^p, written as sum_k tilt_k E_k with tilt_k = q_k
-    E_k^(order / p - 1): for a rising concave power the tangent, so that what lowers it lowers the energy itself.
+    E_k^(order / p - 1): for a rising concave power the tangent, so that what lowers it lowers the energy itself. The
+    weights q are the slope of the risk.
     """
     gpus, scenarios = state.load.shape
     largest, power_sum = np.zeros(scenarios), np.zeros(scenarios)
@@ -185,12 +209,12 @@ def retilt(state: State, layout: Layout, risk: Risk) -> float:
                 power *= power
             power_sum[scenario] += power
     exponent = risk.order / 2.0**layout.doublings - 1.0
-    weight = risk_weights(largest, risk)
+    weight = soft_weights(largest, risk)
     for scenario in range(scenarios):
         state.tilt[scenario] = weight[scenario] * max(power_sum[scenario], LEAST_SUM) ** exponent
     for gpu in range(gpus):
         state.energy[gpu] = gpu_energy(state.load[gpu], state.tilt, layout.doublings)
-    return float(np.sum(state.energy))
+    return risk_of(largest, risk)
 
 
 @compiled
@@ -400,25 +424,35 @@ def one_move(
 @compiled
 def anneal(
     weight: Float, assign: Int64, layout: Layout, risk: Risk, moves: int, heat: float, random: RandomState
-) -> None:
-    """Search from ``assign``, changed in place.
+) -> float:
+    """Search from ``assign``; change it to the assignment of least risk seen, and return that risk.
 
     A move may raise the energy by ``heat`` times its excess over the perfect balance times an exponential variate; the
     heat falls to zero linearly over ``moves``. Loads are scaled to start with a largest of 1: high powers stay finite.
     """
     largest = np.max(new_state(weight, assign, layout).load)
     scaled = weight / largest
-    state = new_state(scaled, assign, layout)
+    state = new_state(scaled, assign.copy(), layout)
     undo = new_undo(len(layout.slots), weight.shape[0])
     spots = np.zeros(5, dtype=np.int64)
     perfect = np.full(weight.shape[0], 1.0 / largest)
+    best = retilt(state, layout, risk)
     total, floor, allowed = 0.0, 0.0, 0.0
     for move in range(moves):
         if move % RETILTED_EVERY == 0:
-            total = retilt(state, layout, risk)
+            reached = retilt(state, layout, risk)
+            if reached < best:
+                best = reached
+                assign[:] = state.assign
+            total = np.sum(state.energy)
             floor = np.sum(layout.slots > 0) * gpu_energy(perfect, state.tilt, layout.doublings)
         if heat > 0.0:
             excess = max(total - floor, 0.0)
             allowed = -heat * (1.0 - move / moves) * excess * np.log(1.0 - random_unit(random))
         if one_move(state, layout, scaled, spots, undo, allowed, random):
             total = np.sum(state.energy)
+    reached = retilt(state, layout, risk)
+    if reached < best:
+        best = reached
+        assign[:] = state.assign
+    return best * largest

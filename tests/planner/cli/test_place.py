@@ -26,6 +26,7 @@ KEYS = {
     "map_path",
     "warnings",
     "coverage",
+    "scenario_risk",
 }
 
 
@@ -78,6 +79,40 @@ def test_two_files_are_two_scenarios(loads: Path) -> None:
     assert len(answer["scenario_balance"]) == 2
     assert answer["scenario_balance"][0] == pytest.approx(answer["scenario_balance"][1])
     assert answer["remote_share"] == pytest.approx(0.5)
+
+
+def test_scenarios_count_as_told(loads: Path) -> None:
+    """Weights 3 to 1 and a tail of a fifth are stated with what they gave; one file has no risk over scenarios."""
+    tables = np.random.default_rng(1).integers(1, 100, (2, 2, 8))
+    for name, table in zip(("first", "second"), tables, strict=True):
+        (loads.parent / f"{name}.json").write_text(json.dumps({"logical_count": table.tolist()}))
+    two = ("--loads", "first.json", "--loads", "second.json", "--gpus", "4", "--slots-per-gpu", "3")
+    told = ("--scenario-weights", "3,1", "--cvar-share", "0.2", "--cvar-weight", "0.5")
+    stated = document(*two, *told)["scenario_risk"]
+    assert stated["scenario_probability"] == [0.75, 0.25]
+    mean, tail = stated["imbalance_expected"], stated["imbalance_cvar"]
+    assert stated["risk"] == pytest.approx(0.5 * mean + 0.5 * tail)
+    assert 1.0 <= stated["risk_bound"] <= stated["risk"]
+    assert tail >= mean
+    assert "worst 20 %" in run(*two, *told)[1]
+    assert document("--loads", str(loads), "--gpus", "4", "--slots-per-gpu", "3")["scenario_risk"] is None
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--scenario-weights", "a,b", "no list of numbers"),
+        ("--scenario-weights", "1,1", "must be 1 positive numbers"),
+        ("--cvar-share", "0", "must be above 0"),
+        ("--cvar-weight", "2", "must be from 0 to 1"),
+        ("--workers", "0", "must be at least 1"),
+    ],
+)
+def test_bad_scenario_options_are_refused(loads: Path, option: str, value: str, message: str) -> None:
+    """Exit code 2 and the rule that was broken."""
+    code, _, err = run("--loads", str(loads), "--gpus", "4", "--slots-per-gpu", "3", option, value)
+    assert code == 2
+    assert message in " ".join(err.split())
 
 
 def test_dead_gpus_get_nothing(loads: Path) -> None:
@@ -154,7 +189,7 @@ def test_interrupted_search_still_writes_its_map(loads: Path, monkeypatch: pytes
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local_search._Search, "improve_all", interrupt)
+    monkeypatch.setattr(local_search._Layers, "improve_all", interrupt)
     code, out, _ = run("--loads", str(loads), "--gpus", "4", "--out", "placed", "--format", "json")
     assert code == 130
     assert json.loads(out)["map_path"] == "placed/physical_to_logical_map.json"
