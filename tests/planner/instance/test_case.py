@@ -136,7 +136,11 @@ def test_every_file_that_a_case_names_is_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "key", "message"),
     [
-        ({"pools.h100.price_column": "rental_3yr"}, "pools.0", "give either price_column or usd_per_gpu_hour"),
+        (
+            {"pools.h100.price_column": "rental_3yr", "pools.h100.usd_per_gpu_hour": 2.0},
+            "pools.0",
+            "give either price_column or usd_per_gpu_hour",
+        ),
         ({"pools.h100.usd_per_gpu_hour": "2 s"}, "pools.0.usd_per_gpu_hour", "is not a quantity in usd/hour"),
         ({"demand.1.name": "chat"}, "", "demand: names repeat"),
         ({"search.phases": ["prefill"]}, "search", "phases must offer both, or prefill and decode"),
@@ -338,3 +342,12 @@ def test_a_fleet_of_many_islands_is_planned() -> None:
     answer = solve_serving(read(changes={"demand.chat.requests_per_s": 1e6, "pools.h100.domains": 10**9}))
     assert answer.evaluation.feasible
     assert answer.gap <= 1e-2
+
+
+def test_one_setting_replaces_the_other_kind_of_price() -> None:
+    """A price column takes the place of a price by hand, and the other way round, and says so."""
+    by_column = load_case("tiny_mixtral_island", {"pools.h100.price_column": "rental_3yr"})
+    assert by_column.pools[0].usd_per_gpu_hour == 1.30  # type: ignore[union-attr]
+    by_hand = load_case("dsv3_2xnvl72", {"pools.nvl72.usd_per_gpu_hour": 4.0})
+    assert by_hand.pools[0].usd_per_gpu_hour == 4.0  # type: ignore[union-attr]
+    assert by_hand.pools[0].price_note == "set for this run"  # type: ignore[union-attr]
