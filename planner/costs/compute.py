@@ -53,12 +53,14 @@ def touched_share(
     """Share of ``slots`` that at least one of ``tokens`` independent draws touches: 1 - (1 - k/slots)^tokens.
 
     With a ``popularity_shape`` a the slots' rates are gamma distributed with that shape and mean k/slots, and draws are
-    Poisson: 1 - (1 + tokens k / (a slots))^-a, which is less (a to infinity: the equal law). Source: seed claims
-    dossier, section 2.4; the gamma law is the negative binomial's probability of no arrival.
+    Poisson: 1 - (1 + tokens k / (a slots))^-a, which is less (a to infinity: the equal law), but never below the k
+    slots that one token touches. Source: seed claims dossier, section 2.4; the gamma law is the negative binomial's
+    probability of no arrival.
     """
     share = np.minimum(experts_per_token / slots, 1.0)
     if popularity_shape is not None:
-        return 1.0 - (1.0 + tokens * share / popularity_shape) ** -popularity_shape
+        law = 1.0 - (1.0 + tokens * share / popularity_shape) ** -popularity_shape
+        return np.maximum(law, share * np.minimum(tokens, 1.0))
     return 1.0 - (1.0 - share) ** tokens
 
 

@@ -254,7 +254,9 @@ class _Answer:
         count, load = points.workers.count, points.concurrency
         places = self.places * count
         running = np.minimum(load, places)
-        start = self.prompt_s + self.first_terms["engine"]
+        queues = points.prefill_workers.count * self.prefill.work.data_parallel**first.queue_rank_exponent
+        ahead = first.queue_share * np.maximum(load - 1.0, 0.0) / queues * self.prompt_s
+        start = self.prompt_s + self.first_terms["engine"] + ahead
         for _ in range(POOL_ROUNDS):
             step, parts = self._step(np.maximum(running / count, 1.0))
             tpot = step / points.tokens_per_step
@@ -270,7 +272,7 @@ class _Answer:
                 name: np.where(chosen, own, column)
                 for (name, column), own in zip(
                     [(name, self.first_terms[name]) for name in self.first_terms if name != "engine"],
-                    (np.zeros_like(tpot), self.prompt_s, np.zeros_like(tpot), wait),
+                    (np.zeros_like(tpot), self.prompt_s, ahead, wait),
                     strict=True,
                 )
             },

@@ -36,6 +36,44 @@ def test_touched_share_is_that_of_independent_draws() -> None:
     assert np.mean(hits) / 64 == pytest.approx(float(compute.touched_share(4, 64, 20)), rel=1e-2)
 
 
+def test_skewed_popularity_touches_what_gamma_rates_do() -> None:
+    """The share matches a seeded simulation of Poisson draws at gamma distributed rates to 2 %."""
+    draw = np.random.default_rng(5)
+    shape, tokens, chosen, slots = 0.8, 40.0, 8, 256
+    rates = draw.gamma(shape, chosen / slots / shape, size=(4000, slots))
+    touched = (draw.poisson(rates * tokens) > 0).mean()
+    assert touched == pytest.approx(float(compute.touched_share(chosen, slots, tokens, shape)), rel=2e-2)
+
+
+def test_popularity_between_its_limits() -> None:
+    """A very even law is the equal one; a token alone touches k slots under any; more tokens never touch fewer."""
+    tokens = np.arange(1.0, 5000.0, 7.0)
+    equal = compute.touched_share(8, 256, tokens)
+    assert compute.touched_share(8, 256, tokens, 1e6) == pytest.approx(np.maximum(equal, 8 / 256), rel=2e-2)
+    skewed = np.asarray(compute.touched_share(8, 256, tokens, 0.8))
+    assert skewed[0] == 8 / 256
+    assert (np.diff(skewed) >= 0).all()
+    assert (skewed <= equal + 1e-12).all()
+
+
+def test_faster_cores_are_fed_less_fully() -> None:
+    """At 1 PFLOP/s the share holds; with exponent 1/4 cores 16 times as fast reach half of it; none passes its peak."""
+    assert compute.reached_flop_per_s(0.6, 1e15, 0.25) == pytest.approx(0.6e15)
+    assert compute.reached_flop_per_s(0.6, 16e15, 0.25) == pytest.approx(0.5 * 0.6 * 16e15)
+    assert compute.reached_flop_per_s(0.6, 0.05e15, 0.25) == pytest.approx(0.05e15)
+    assert compute.reached_flop_per_s(0.6, 5e15) == pytest.approx(3e15)
+
+
+def test_guessed_tokens_share_the_read() -> None:
+    """Two tokens of one sequence take as long as one where KV is read, and twice as long where it is computed on."""
+    read = {"kv_bytes_per_token": 1e3, "flop_per_context_token": 1.0, "flop_per_s": 1e12, "bytes_per_s": 1e9}
+    computed = read | {"flop_per_context_token": 1e6, "flop_per_s": 1e9, "bytes_per_s": 1e12}
+    one, two = (compute.attention_decode_s(8, 4096, tokens_per_sequence=tokens, **read) for tokens in (1.0, 2.0))
+    assert one == two == pytest.approx(8 * 4096 * 1e-6)
+    one, two = (compute.attention_decode_s(8, 4096, tokens_per_sequence=tokens, **computed) for tokens in (1.0, 2.0))
+    assert two == pytest.approx(2 * one)
+
+
 def test_roofline_knee() -> None:
     """Reading and arithmetic of a GEMM take equally long at rho tokens: 295 on H100 and H800 in fp8."""
     rate = {"flop_per_s": 1979e12, "bytes_per_s": 3.35e12, "weight_bytes_per_param": 1.0}

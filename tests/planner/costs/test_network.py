@@ -87,3 +87,11 @@ def test_overlap_band(communication: float, rest: float, share: float) -> None:
 def test_hand_over() -> None:
     """A hop to the next stage pays its latency and its bytes."""
     assert network.pipeline_hop_s(4.0, 100.0, bytes_per_s=100.0, latency_s=0.5) == pytest.approx(4.5)
+
+
+def test_an_all_reduce_that_leaves_its_domain_waits_for_the_far_links() -> None:
+    """Ranks in several domains add the remote latency once; one rank alone still costs nothing."""
+    rate = {"bytes_per_s": 1e9, "latency_s": 1e-5, "latency_exponent": 0.3}
+    near, far = (network.all_reduce_s(4, 1e3, 16, remote_latency_s=extra, **rate) for extra in (0.0, 3e-5))
+    assert float(far) - float(near) == pytest.approx(3e-5)
+    assert float(network.all_reduce_s(4, 1e3, 1, remote_latency_s=3e-5, **rate)) == 0.0
