@@ -72,6 +72,18 @@ def _price_inference() -> Formulation:
     return PriceInference()
 
 
+def _valley_filling() -> Formulation:
+    from formulations.valley_filling import ValleyFilling
+
+    return ValleyFilling()
+
+
+def _dedup_crossing() -> Formulation:
+    from formulations.dedup_crossing import DedupCrossing
+
+    return DedupCrossing()
+
+
 # Functions, because importing a formulation imports Pyomo, which takes longer than printing the list of names.
 FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "placement_exact": _placement_exact,
@@ -84,6 +96,8 @@ FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "lifecycle": _lifecycle,
     "token_budget": _token_budget,
     "price_inference": _price_inference,
+    "valley_filling": _valley_filling,
+    "dedup_crossing": _dedup_crossing,
 }
 
 

@@ -15,12 +15,14 @@ from helpers import tiny_placements
 from serving_helpers import candidate, hand_tables
 
 import formulations
+from formulations.dedup_crossing import DedupCrossingProblem
 from formulations.group_locality import GroupLocalityProblem
 from formulations.lifecycle import MemberTables
 from formulations.price_inference import UNKNOWNS, Clue, PriceQuestion
 from formulations.replica_budget import ReplicaBudgetProblem
 from formulations.token_budget import cheapest
 from formulations.token_split import TokenSplitProblem
+from formulations.valley_filling import ValleyProblem
 from planner.costs.scaling import SpendRates
 from planner.instance.law import load_law
 from planner.solver.matrix import compile_pyomo
@@ -55,6 +57,13 @@ def smallest(name: str) -> object:
             least_pairs=2,
         ),
         "lifecycle": [MemberTables("small", 4.0, tables), MemberTables("large", 3.0, tables)],
+        "valley_filling": ValleyProblem(np.array([3.0, 1.0]), 1.0),
+        "dedup_crossing": DedupCrossingProblem(
+            classes=np.array([[0, 1], [0, 2], [1, 2]]),
+            weight=np.array([2.0, 1.0, 1.0]),
+            slots=np.array([2, 2]),
+            source_share=np.array([0.5, 0.5]),
+        ),
         "token_budget": cheapest(load_law("hoffmann"), SpendRates(per_token=6.0, rl=0.0, serving=2e12), 2.0),
     }
     problems["price_inference"] = PriceQuestion(
