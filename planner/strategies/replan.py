@@ -154,12 +154,12 @@ class Replanner:
         return self.risk(layer, open_books(assign.copy(), self.ground(layer, 0)).load.max(axis=0))
 
     def settle(self, layer: int, planned: IntArray) -> IntArray:
-        """Relabel a planned layer and move slots back where that costs no load, shape [gpu, slot]."""
+        """Relabel a planned layer and move slots back where that costs no load (nor can cost traffic), [gpu, slot]."""
         from planner.strategies.kernels import bounded_moves
         from planner.strategies.kernels.compiled import random_state
 
         assign = relabel(self.blocks[layer], planned, interchangeable(self.request))
-        if (np.array(self.request.slots) == (assign >= 0).sum(axis=1)).all():
+        if self.request.traffic is None and (self.request.slots == (assign >= 0).sum(axis=1)).all():
             before, kept = self.largest(layer, assign), assign.copy()
             random = random_state(self.request.seed, layer)
             bounded_moves.settle(assign, self.ground(layer, SCHEDULE[-1][0]), SETTLE_TRIES, random)
