@@ -60,7 +60,7 @@ def touched_share(
     share = np.minimum(experts_per_token / slots, 1.0)
     if popularity_shape is not None:
         law = 1.0 - (1.0 + tokens * share / popularity_shape) ** -popularity_shape
-        return np.maximum(law, share * np.minimum(tokens, 1.0))
+        return np.asarray(np.maximum(law, share * np.minimum(tokens, 1.0)))
     return 1.0 - (1.0 - share) ** tokens
 
 
