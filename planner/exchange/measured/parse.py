@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.costs.points import AGGREGATED, DECODE, DISAGGREGATED, PREFILL
@@ -84,7 +85,20 @@ def parse_row(cells: dict[str, str], position: int, notes: Counter[str]) -> Meas
         parallelism=cells.get("parallelism", ""),
         total_tok_s=_or_nan(numbers["total_out_tok_s"]),
     )
+    row = _of_its_phase(row, notes)
     _check_measured(row)
+    return row
+
+
+def _of_its_phase(row: MeasuredRow, notes: Counter[str]) -> MeasuredRow:
+    """Leave aside figures that a pool measured by itself does not have: its other phase ran elsewhere."""
+    if row.phase == DECODE and not math.isnan(row.ttft_s):
+        notes["TTFT of an isolated decode pool left aside"] += 1
+        return replace(row, ttft_s=NAN)
+    if row.phase == PREFILL and not math.isnan(row.tpot_s * row.ttft_s):
+        notes["latencies of an isolated prefill pool left aside"] += 1
+    if row.phase == PREFILL:
+        return replace(row, ttft_s=NAN, tpot_s=NAN, tok_s_per_gpu=NAN)
     return row
 
 

@@ -317,7 +317,7 @@ def _disaggregated_batch(case: _Case, prompt_s: Column) -> Column:
 def _disaggregated_first_token_s(case: _Case, batch: Column, prompt_s: Column, tpot_s: Column) -> Column:
     """Return what remains of a request's time by Little's law, at least the time without any queue."""
     points = case.points
-    decoding_s = points.output_tokens * tpot_s
+    decoding_s = np.maximum(points.output_tokens, 1.0) * tpot_s  # an isolated pool may state no answer's length
     rate = batch * case.pool.count / decoding_s
     concurrency = np.where(np.isfinite(points.concurrency), points.concurrency, batch * case.pool.count)
     return np.asarray(np.maximum(concurrency / rate - decoding_s, _first_token_constant_s(case) + prompt_s))
