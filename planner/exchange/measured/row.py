@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from planner.costs.points import ENGINES, PHASES, ServingPoints, Workers
+from planner.costs.points import ENGINES, ServingPoints, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,8 +195,3 @@ def _unique(entries: Sequence[Entry], key: Callable[[Entry], str]) -> tuple[tupl
             seen[id(entry)] = place
         index[row] = seen[id(entry)]
     return tuple(distinct), index
-
-
-def phase_name(row: MeasuredRow) -> str:
-    """Name of the row's phase."""
-    return PHASES[row.phase]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planner.costs.points import AGGREGATED, DECODE, DISAGGREGATED, ENGINES, PREFILL, Predictions
-from planner.studies.validation.forms import Form, Parameter
+from planner.studies.validation.forms import Form
 from planner.studies.validation.prototype_columns import model_columns, pool_columns
+from planner.studies.validation.prototype_values import PARAMETERS
 from planner.studies.validation.saturation import saturated
 
 if TYPE_CHECKING:
@@ -27,93 +28,6 @@ if TYPE_CHECKING:
     Column = NDArray[np.float64]
     Values = Mapping[str, float]
 
-PER_ENGINE = (
-    ("first_token_base_s", 0.03, 0.7),
-    ("first_token_s", 0.02, 0.7),
-    ("queue", 0.08, 0.7),
-    ("queue_fixed", 1.0, 0.5),
-)
-PARAMETERS = (
-    Parameter("kv_bandwidth", 0.6, 0.3),
-    Parameter("decode_attention_compute", 0.4, 0.3),
-    Parameter("weight_bandwidth", 0.7, 0.3),
-    Parameter("expert_weight_bandwidth", 0.6, 0.3),
-    Parameter("dense_compute", 0.6, 0.3),
-    Parameter("dense_half_tokens", 32.0, 0.5),
-    Parameter("expert_compute", 0.4, 0.3),
-    Parameter("expert_half_tokens", 8.0, 0.5),
-    Parameter("scale_up", 0.4, 0.3),
-    Parameter("all_reduce_s", 8e-6, 0.5),
-    Parameter("all_reduce_exponent", 0.3, 0.5),
-    Parameter("all_to_all_s", 15e-6, 0.5),
-    Parameter("imbalance_exponent", 0.1, 0.1, linear=True),
-    Parameter("layer_s", 10e-6, 0.5),
-    Parameter("moe_layer_s", 10e-6, 0.5),
-    Parameter("special_layer_s", 10e-6, 0.5),
-    Parameter("step_s", 1e-3, 0.5),
-    Parameter("sequence_s", 10e-6, 0.5),
-    Parameter("blackwell_overhead", 0.8, 0.3),
-    Parameter("prefill_dense_compute", 0.5, 0.3),
-    Parameter("prefill_expert_compute", 0.35, 0.3),
-    Parameter("prefill_attention_compute", 0.3, 0.3),
-    Parameter("prefill_scale_up", 0.4, 0.3),
-    Parameter("interference", 1.0, 0.3),
-    Parameter("interference_exponent", 0.5, 0.3, linear=True),
-    Parameter("interference_fixed", 1.0, 0.3),
-    Parameter("queue_data_exponent", 0.5, 0.3, linear=True),
-    Parameter("queue_exponent", 1.0, 0.2),
-    Parameter("first_token_steps", 1.0, 0.3),
-    Parameter("wait", 0.5, 0.5),
-    Parameter("usable_share", 0.92, 0.0),
-    Parameter("four_bit_factor", 1.0, 0.3),
-    Parameter("int4_factor", 1.0, 0.3),
-    *(Parameter(f"{name}_{engine}", median, spread) for name, median, spread in PER_ENGINE for engine in ENGINES),
-)
-PUBLISHED = {
-    "kv_bandwidth": 0.62,
-    "decode_attention_compute": 0.45,
-    "weight_bandwidth": 0.82,
-    "expert_weight_bandwidth": 0.61,
-    "dense_compute": 0.52,
-    "dense_half_tokens": 33.0,
-    "expert_half_tokens": 9.0,
-    "all_reduce_s": 15.7e-6,
-    "all_reduce_exponent": 0.34,
-    "all_to_all_s": 13.4e-6,
-    "imbalance_exponent": -0.01,
-    "layer_s": 12e-6,
-    "moe_layer_s": 14e-6,
-    "special_layer_s": 32e-6,
-    "step_s": 0.9e-3,
-    "sequence_s": 14e-6,
-    "blackwell_overhead": 0.88,
-    "prefill_dense_compute": 0.67,
-    "prefill_expert_compute": 0.19,
-    "prefill_attention_compute": 0.25,
-    "prefill_scale_up": 0.42,
-    "interference": 0.91,
-    "interference_exponent": 0.79,
-    "interference_fixed": 0.88,
-    "queue_data_exponent": 0.32,
-    "queue_exponent": 1.01,
-    "first_token_steps": 1.39,
-    "wait": 0.55,
-    "four_bit_factor": 0.71,
-    "int4_factor": 0.93,
-    "first_token_base_s_trtllm": 0.044,
-    "first_token_base_s_sglang": 0.134,
-    "first_token_base_s_vllm": 0.022,
-    "first_token_s_trtllm": 0.025,
-    "first_token_s_sglang": 0.027,
-    "first_token_s_vllm": 0.016,
-    "queue_trtllm": 0.080,
-    "queue_sglang": 0.175,
-    "queue_vllm": 0.068,
-    "queue_fixed_trtllm": 1.20,
-    "queue_fixed_sglang": 1.57,
-    "queue_fixed_vllm": 1.04,
-}
-"""The dossier's fitted column, all 2,502 rows; what it does not list stays at its prior."""
 RESERVE_BYTES = 2e9
 ITERATIONS = 60
 POOL_EXPONENT = 0.75

@@ -24,7 +24,8 @@ from planner.studies.validation.metrics import (
     unanswered,
 )
 from planner.studies.validation.predictor import FIT_START, profile_form
-from planner.studies.validation.prototype import PROTOTYPE, PUBLISHED
+from planner.studies.validation.prototype import PROTOTYPE
+from planner.studies.validation.prototype_values import PUBLISHED
 from planner.studies.validation.regret import regret_document
 from planner.studies.validation.site import corrected_throughput, few_point_errors
 from planner.studies.validation.splits import folds, labels
