@@ -290,4 +290,5 @@ def _all_to_all(machine: Stepping, tokens_per_rank: Column) -> Column:
 def _layer_overhead(machine: Stepping) -> Column:
     overheads, work = machine.calibration.overheads, machine.work
     per_layer = overheads.per_layer_s + overheads.per_mla_layer_s * work.special_attention_share
-    return np.asarray(work.stage_layers * per_layer + work.stage_moe_layers * overheads.per_moe_layer_s)
+    later = np.where(work.fp4_units > 0, overheads.layer_factor_with_fp4_units, 1.0)
+    return np.asarray(later * (work.stage_layers * per_layer + work.stage_moe_layers * overheads.per_moe_layer_s))

@@ -105,6 +105,8 @@ class Work:
     """Scale-up domains that the ranks of one tensor-parallel group lie in."""
     foreign_scales: Column
     """1 where the experts' format has scales that the chip's tensor cores do not apply, though they apply others."""
+    fp4_units: Column
+    """1 where the chip computes in fp4: it stands for the generation."""
     chip: NDArray[np.str_]
     """Name of the accelerator."""
 
@@ -152,8 +154,14 @@ def work_of(model: MoeModel, chip: Accelerator, layouts: Layouts) -> Work:
         hop_latency_s=columns.of(np.where(domains > 1, chip.scale_out_latency_s, chip.scale_up_latency_s)),
         tensor_domains=columns.of(np.ceil(tensor / layouts.gpus_per_domain)),
         foreign_scales=columns.of(float(moe and has_foreign_scales(model, chip))),
+        fp4_units=columns.of(float(has_fp4_units(chip))),
         chip=np.full(len(layouts), chip.name),
     )
+
+
+def has_fp4_units(chip: Accelerator) -> bool:
+    """Whether the chip's matrix units compute in 4-bit floats."""
+    return chip.arithmetic("nvfp4") == "fp4"
 
 
 def has_foreign_scales(model: MoeModel, chip: Accelerator) -> bool:
@@ -162,9 +170,8 @@ def has_foreign_scales(model: MoeModel, chip: Accelerator) -> bool:
     Tensor cores with fp4 units apply the scales of mxfp4 and nvfp4; fp8 in 128 x 128 blocks and weight-only int4 are
     rescaled by the kernel, at the cost of the unit's rate. On chips without fp4 units every format is.
     """
-    fast = chip.arithmetic("nvfp4") == "fp4"
     wanted = model.weights.routed_experts
-    return fast and (wanted in ("int4", "int4_g32") or (wanted == "fp8" and model.moe_layers > 0))
+    return has_fp4_units(chip) and (wanted in ("int4", "int4_g32") or (wanted == "fp8" and model.moe_layers > 0))
 
 
 def concatenate(parts: Sequence[Work], order: NDArray[np.intp]) -> Work:

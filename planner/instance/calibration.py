@@ -65,6 +65,9 @@ class Overheads(Frozen):
     per_mla_layer_s: NonNegativeSeconds
     per_step_s: NonNegativeSeconds
     per_sequence_s: NonNegativeSeconds
+    layer_factor_with_fp4_units: float = Field(
+        default=1.0, gt=0, description="Factor on what layers cost on chips with fp4 units, whose launches are leaner."
+    )
     first_token_s: NonNegativeSeconds
 
 

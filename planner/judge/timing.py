@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.costs import compute, memory, network
-from planner.costs.work import has_foreign_scales
+from planner.costs.work import has_foreign_scales, has_fp4_units
 from planner.instance.quantities import PRECISION_BYTES
 from planner.topology.crossing import distinct_remote_destinations
 from planner.topology.domain_rate import domain_all_to_all_bytes_per_s
@@ -68,6 +68,7 @@ def stage_terms(bench: Bench, tokens: float, attention_s: float, sampled: float,
     fixed = layers * overheads.per_layer_s + moe * overheads.per_moe_layer_s
     model = bench.instance.model
     fixed += layers * overheads.per_mla_layer_s * model.special_attention_layers / model.layers
+    fixed *= overheads.layer_factor_with_fp4_units if has_fp4_units(bench.pool.accelerator) else 1.0
     per_step = overheads.per_step_s + (overheads.per_sequence_s * tokens if decode else 0.0)
     return {
         "attention": layers * attention_s,
