@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.options import GapOption, LoadsOption, SetOption, TimeLimitOption
+from planner.cli.options import BackendOption, GapOption, LoadsOption, SetOption, TimeLimitOption, WorkersOption
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 CasesArgument = Annotated[list[str], typer.Argument(metavar="CASE...", help="Case files or names.")]
@@ -23,60 +23,58 @@ def compare(
     changes: SetOption = None,
     time_limit: TimeLimitOption = None,
     gap: GapOption = 1e-3,
-    token_split: Annotated[
-        bool, typer.Option("--token-split", help="Also the balance of an engine that splits tokens by an LP.")
-    ] = False,
+    workers: WorkersOption = 1,
+    backend: BackendOption = "processes",
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
-    """Plan each case with each placement strategy; gaps are to the best proven bound of the case.
+    """Plan each case with each placement strategy; gaps are to the best proven bound of the case, best first.
 
     Example: planner compare dsv3_h800_day --strategies contiguous,eplb,local_search
     """
     with reporting(output_format, quiet=quiet) as output:
+        from planner.cli.progress import points_bar
         from planner.solver.options import SolveOptions
         from planner.studies.api import open_serving_case
         from planner.studies.compare import compare_strategies
+        from planner.studies.sweeps.engine import engine_of
 
+        engine = engine_of(backend, workers)
         instances = [open_serving_case(case, changes or (), loads) for case in cases]
         names = None if strategies is None else [name.strip() for name in strategies.split(",") if name.strip()]
-        rows = compare_strategies(
-            instances, names, SolveOptions(time_limit_s=time_limit, gap=gap), token_split=token_split
-        )
+        options = SolveOptions(time_limit_s=time_limit, gap=gap)
+        with points_bar("compare", shown=not quiet) as update:
+            rows = compare_strategies(instances, names, options, engine=engine, on_row=update)
         output.document({"rows": rows}, lambda: _table(rows))
 
 
+_COLUMNS = {
+    "cost $": ("cost_usd", "{:,.2f}", 1.0),
+    "gap %": ("gap", "{:.2f}", 100.0),
+    "step ms": ("decode_step_s", "{:.2f}", 1e3),
+    "balance": ("balance_mean", "{:.4f}", 1.0),
+    "off host": ("remote_share", "{:.3f}", 1.0),
+    "sends": ("remote_sends_per_token", "{:.2f}", 1.0),
+    "moved": ("moved_fraction", "{:.2f}", 1.0),
+    "s": ("seconds", "{:.1f}", 1.0),
+}
+
+
 def _table(rows: list[dict[str, Any]]) -> str:
-    heads = ("case", "strategy", "cost $", "GPUs", "balance", "remote", "seconds", "gap %")
-    lines = [_cells(row) for row in rows]
-    widths = [max(len(line[i]) for line in [heads, *lines]) for i in range(len(heads))]
-    text = [
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in [heads, *lines]
-    ]
-    notes = [
-        f"{row['case']}, {row['strategy']}: balance {row['token_split_balance']:.4f} if tokens are split by an LP"
-        for row in rows
-        if row.get("token_split_balance") is not None
-    ]
-    notes += [f"{row['strategy']}: {row['note']}" for row in rows if row["note"]]
-    return "\n".join([*text, *notes])
+    from planner.report import terminal
+
+    lines = []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        own = [row for row in rows if row["case"] == case and row["rank"] is not None]
+        table = terminal.empty_table(case, ("#", "strategy", *_COLUMNS), left=2)
+        for row in own:
+            terminal.add_row(table, row["rank"], row["strategy"], *(_cell(row, *spec) for spec in _COLUMNS.values()))
+        lines.append(terminal.printed(table))
+        lines += [f"{row['strategy']}: {row['note']}" for row in rows if row["case"] == case and row["note"]]
+    meaning = "off host: share of token-expert assignments that leave the sender's host; sends: distinct other hosts a "
+    meaning += "token; moved: share of slots that differ from contiguous placement"
+    return "\n".join([*lines, meaning])
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    def number(key: str, digits: int, scale: float = 1.0) -> str:
-        return "-" if row[key] is None else f"{scale * row[key]:,.{digits}f}"
-
-    return (
-        row["case"],
-        row["strategy"],
-        number("cost_usd", 2),
-        number("gpus_used", 0),
-        number("balance_mean", 4),
-        number("remote_share", 3),
-        number("seconds", 1),
-        number("gap", 2, 100.0),
-    )
+def _cell(row: dict[str, Any], key: str, form: str, scale: float) -> str:
+    return "-" if row[key] is None else form.format(scale * row[key])

@@ -21,4 +21,6 @@ OutOption = Annotated[
 TimeLimitOption = Annotated[float | None, typer.Option("--time-limit", min=0.0, help="Seconds for the solver.")]
 GapOption = Annotated[float, typer.Option("--gap", min=0.0, help="Relative gap at which the search may stop.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the solver.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Solves side by side.")]
+BackendOption = Annotated[str, typer.Option("--backend", help="processes, or ray: a local or an existing Ray cluster.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the solver and of placement search.")]

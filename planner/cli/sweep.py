@@ -7,12 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.options import TimeLimitOption
+from planner.cli.options import BackendOption, TimeLimitOption, WorkersOption
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one.")]
-BackendOption = Annotated[str, typer.Option("--backend", help="processes, or ray: a local or an existing Ray cluster.")]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Points solved side by side.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Keep the points that the folder already holds.")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the table. Default: outputs/sweep_NAME.")]
 MOST_SHOWN = 40

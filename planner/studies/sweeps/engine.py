@@ -60,6 +60,21 @@ class Engine:
                 yield from _in_processes(self.workers, job, tasks, died)
 
 
+def engine_of(backend: str, workers: int) -> Engine:
+    """Return an engine by name.
+
+    Raises
+    ------
+    InstanceError
+        If there is no such backend.
+    """
+    if backend == "ray":
+        return Engine("ray", workers)
+    if backend != "processes":
+        raise InstanceError.single("command line", "--backend", f"no backend {backend!r}", "one of processes, ray")
+    return Engine("processes", workers)
+
+
 def _in_processes(workers: int, job: Job, tasks: Sequence[tuple[Any, ...]], died: Job) -> Iterator[dict[str, Any]]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool

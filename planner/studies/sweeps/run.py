@@ -16,7 +16,7 @@ from planner.solver.options import SolveOptions
 from planner.studies.plan_case import plan_case
 from planner.studies.runs import relative_path
 from planner.studies.shelf import PlacementShelf
-from planner.studies.sweeps.engine import Engine
+from planner.studies.sweeps.engine import engine_of
 from planner.studies.sweeps.point import Task, solve_point
 from planner.studies.sweeps.questions import answer_questions
 from planner.studies.sweeps.table import ROWS, Rows, locked, write_tables
@@ -24,6 +24,8 @@ from planner.studies.sweeps.table import ROWS, Rows, locked, write_tables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from planner.studies.sweeps.engine import Engine
 
     OnPoint = Callable[[dict[str, Any], int, int], None]
 
@@ -77,14 +79,12 @@ def run_sweep(
         If a table exists and ``resume`` is off, was made by another sweep, or another run is writing it; if no setting
         of the sweep fits the case; if the backend is not there.
     """
-    if backend not in ("processes", "ray"):
-        raise InstanceError.single("command line", "--backend", f"no backend {backend!r}", "one of processes, ray")
+    engine = engine_of(backend, workers)
     options = options or sweep_options(spec)
     if (out / ROWS).exists() and not resume:
         raise InstanceError.single(str(out / ROWS), "--out", "exists already", "add --resume or name another folder")
     _refuse_bad_keys(spec)
     with locked(out):
-        engine = Engine("ray" if backend == "ray" else "processes", workers)
         return _Sweep(spec, out, engine, options, on_point).run()
 
 

@@ -48,10 +48,31 @@ def test_compare_gives_a_row_a_strategy_with_a_gap_to_the_best_bound() -> None:
     code, text, notes = run("compare", CASE, "--strategies", names, "--format", "json")
     assert code == 0, notes
     rows = {row["strategy"]: row for row in json.loads(text)["rows"]}
-    assert list(rows) == names.split(",")
+    assert sorted(rows) == sorted(names.split(","))
+    assert [row["rank"] for row in rows.values()] == [1, 2, 3]
+    assert next(iter(rows)) == min(rows, key=lambda name: (rows[name]["cost_usd"], rows[name]["decode_step_s"]))
     assert {"strategy", "cost_usd", "balance_mean", "remote_share", "seconds", "gap"} <= set(rows["contiguous"])
     assert rows["local_search"]["cost_usd"] <= rows["contiguous"]["cost_usd"]
     assert all(row["gap"] >= 0 for row in rows.values())
+
+
+def test_compare_side_by_side_gives_the_same_rows() -> None:
+    """Two workers write the rows of one, but for the seconds."""
+    names = ["compare", CASE, "--strategies", "contiguous,eplb,local_search", "--format", "json", "--quiet"]
+    alone, both = (json.loads(run(*names, *extra)[1])["rows"] for extra in ([], ["--workers", "2"]))
+    drop = {"seconds"}
+    assert [{k: v for k, v in row.items() if k not in drop} for row in both] == [
+        {k: v for k, v in row.items() if k not in drop} for row in alone
+    ]
+
+
+def test_compare_counts_what_leaves_a_host_and_what_moves() -> None:
+    """All eight GPUs of the island share a host: nothing leaves it; contiguous has moved nothing from itself."""
+    rows = json.loads(run("compare", CASE, "--strategies", "contiguous,local_search", "--format", "json")[1])["rows"]
+    for row in rows:
+        assert (row["remote_share"], row["remote_token_share"], row["remote_sends_per_token"]) == (0.0, 0.0, 0.0)
+        assert 0.0 <= row["moved_fraction"] <= 1.0
+    assert next(row["moved_fraction"] for row in rows if row["strategy"] == "contiguous") == 0.0
 
 
 def test_compare_refuses_an_unknown_strategy() -> None:
