@@ -46,7 +46,7 @@ def _errors(predicted: Figures, measured: Figures) -> dict[str, tuple[float, flo
 def test_errors_on_groups_that_the_fit_did_not_see() -> None:
     """Issue 5, group left out: below the prototype's form by 1.5 / 1 points, and no group worse than its worst.
 
-    The prototype's form, same rows: TPOT 16.7 / 12.4, tokens/s 15.8 / 12.1, worst group 45 %. TTFT: at most 24 % median.
+    The prototype's form, same rows: TPOT 16.7 / 12.4, tokens/s 15.8 / 12.1, worst group 45 %. TTFT: median up to 24 %.
     """
     cleaned = clean(read_measured_serving(MEASURED))
     chosen = cleaned.take([row.phase == AGGREGATED for row in cleaned.rows])
