@@ -39,10 +39,13 @@ SHARES = 3.0
 """Times its fair share of the time left that one integer program may take; most take much less."""
 
 
-FIRST_SEARCH_SHARE = 0.15
+LINEAR_SHARE = 0.25
+"""Share of the time that the linear programs may take where search and integer programs follow: most need far less."""
+
+FIRST_SEARCH_SHARE = 0.4
 """Share of the time left after the linear programs that goes into search before the integer programs start."""
 
-INTEGER_SHARE = 0.6
+INTEGER_SHARE = 0.5
 """Share of the time left then that integer programs may take; in the rest the search goes on."""
 
 MOST_FRUITLESS = 4
@@ -142,7 +145,9 @@ class _Work:
     def run(self, refiner: Refiner | None, progress: Progress) -> None:
         """Linear programs for all open layers, then search and integer programs for those still open."""
         if self.shape is not None:
-            self._each("linear bounds", self._open_layers(self._finest_gap), self._linear, progress)
+            until = self._in(LINEAR_SHARE if self.effort.integer else 1.0)
+            layers = self._open_layers(self._finest_gap)
+            self._each("linear bounds", layers, lambda layer: self._linear(layer, until), progress)
         if self.effort.integer:
             self._close(refiner, progress)
 
@@ -235,12 +240,12 @@ class _Work:
         weight = self.request.unit_mean_load[scenario, layer] * (self.request.relative_speed.sum() / self.shape[0])
         return LayerProof(weight, *self.shape, stopped=self.stopped)
 
-    def _linear(self, layer: int) -> None:
+    def _linear(self, layer: int, until: float) -> None:
         for scenario in np.flatnonzero(self._gap()[:, layer] > self._finest_gap).tolist():
-            if self._seconds_left() <= 0:
+            if time.perf_counter() >= until:
                 return
             low, high = self.low[scenario, layer], self.high[scenario, layer]
-            proven = self._layer(scenario, layer).raise_bound(low, high, self._finest_gap, self.effort.deadline)
+            proven = self._layer(scenario, layer).raise_bound(low, high, self._finest_gap, until)
             self.low[scenario, layer] = max(low, proven * (1.0 - ROUNDING))
             self.raised[layer] |= proven > low
 
