@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Input:
     """One thing a claim takes as given; ``--set name=value`` changes it.
 
-    ``varies`` tells whether the search for the smallest flip may move it (numbers only; a count that only makes sense
-    whole, or a switch, does not vary).
+    ``varies`` tells whether the search for the smallest flip may move it (numbers only; a switch does not vary), and
+    ``whole`` that it then goes by steps of one, down to 1.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Input:
     unit: str
     meaning: str
     varies: bool = True
+    whole: bool = False
 
 
 class Values(dict[str, Any]):
@@ -65,7 +66,8 @@ class Finding:
     field
         The same quantity as measured in the field or by other arithmetic. One far off makes the claim CONTESTED.
     holds
-        Whether the exhibit of a claim without a number shows what the claim says.
+        Whether the exhibit of a claim without a number shows what the claim says; ``otherwise`` and ``field`` then
+        tell of each other case whether it does too.
     """
 
     computed: float | None
@@ -105,6 +107,8 @@ class Claim:
         Relative difference up to which the claim agrees, and factor up to which it counts as rounded.
     why
         One or two sentences that explain the verdict.
+    exhibit
+        Name of the exhibit that shows the claim, empty where there is none.
     """
 
     id: str
@@ -120,6 +124,7 @@ class Claim:
     why: str
     agree: float = 0.05
     rounded: float = 1.3
+    exhibit: str = ""
 
     def values(self, changes: Mapping[str, Value] | None = None) -> Values:
         """Return the defaults with ``changes``.
