@@ -71,7 +71,7 @@ def place_layer(weight: Float32Array, slots: int, groups: int, nodes: int, gpus:
 
 
 class Eplb:
-    """Greedy replication and packing; one load vector (scenarios are summed), no look at links or speeds."""
+    """Greedy replication and packing; one load vector (the sum of scenarios, each scaled alike), no look at links or speeds."""
 
     name = "eplb"
 
@@ -98,7 +98,9 @@ class Eplb:
             raise FormulationError(reason)
         start = time.perf_counter()
         placed = np.tile(identity_row(request), (request.layers, 1))
-        weight: Float32Array = np.asarray(request.load, dtype=float).sum(axis=0).astype(np.float32)
+        # of several workloads each counts alike, however long it was recorded: EPLB does better so (0.844 against 0.830)
+        loads = np.asarray(request.load, dtype=float) if request.scenarios == 1 else request.unit_mean_load
+        weight: Float32Array = loads.sum(axis=0).astype(np.float32)
         for layer in np.flatnonzero(~request.dense_layers):
             placed[layer] = place_layer(
                 weight[layer], placed.shape[1], request.router_groups, request.nodes, request.gpus
