@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.costs.normal_form import NormalForm, normal_form
 from planner.instance.loading import load_accelerator, load_model
+from planner.studies.claims.claim import Input
 
 if TYPE_CHECKING:
     from planner.instance.hardware import Accelerator
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 RHO_OF_THE_TALK = 300.0
 SPARSITY_OF_THE_TALK = 8.0
+
+RACKS = Input("racks", 2.0, "racks", "racks that share the experts", whole=True)
 
 
 @cache
@@ -46,3 +49,15 @@ def plain_form(rho: float, sigma: float) -> NormalForm:
         weight_sweep_s=1.0,
         drain_s=float("inf"),
     )
+
+
+IN_UNITS = NormalForm(
+    rho=1.0,
+    sigma=1.0,
+    balance_batch=1.0,
+    crossover_context=1.0,
+    chi=float("inf"),
+    weight_sweep_s=1.0,
+    drain_s=float("inf"),
+)
+"""The normal form in which a batch is b and a context is lambda: any machine, any model."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from planner.studies.claims.claim import Claim, Values
 
 LARGEST_FACTOR = 100.0
+_MOST_WHOLE_STEPS = 100
 _STEPS = 24
 _BISECTIONS = 24
 
@@ -33,16 +34,29 @@ def smallest_flip(claim: Claim, values: Values) -> Flip | None:
     """Search every numeric input alone, up and down to a factor of ``LARGEST_FACTOR``; None where no verdict changes.
 
     A scan on a logarithmic grid finds the first cell where the verdict changes, bisection its edge; a change that comes
-    and goes within one cell (a fifth of the value) can be missed.
+    and goes within one cell (a fifth of the value) can be missed. Whole inputs go by steps of one, a hundred at most.
     """
-    found = [
-        flip
-        for entry in claim.inputs
-        if entry.varies and not isinstance(entry.default, str) and values.number(entry.name) != 0.0
-        for direction in (1.0, -1.0)
-        if (flip := _along(claim, values, entry.name, direction)) is not None
-    ]
-    return min(found, key=lambda flip: abs(math.log(flip.factor)), default=None)
+    found = []
+    for entry in claim.inputs:
+        if not entry.varies or isinstance(entry.default, str) or values.number(entry.name) == 0.0:
+            continue
+        if entry.whole:
+            found.append(_by_ones(claim, values, entry.name))
+        else:
+            found += [_along(claim, values, entry.name, direction) for direction in (1.0, -1.0)]
+    return min((flip for flip in found if flip), key=lambda flip: abs(math.log(flip.factor)), default=None)
+
+
+def _by_ones(claim: Claim, values: Values, name: str) -> Flip | None:
+    """Step a whole input up and down until the verdict changes."""
+    start = values.number(name)
+    before = _verdict(claim, values, name, start)
+    for step in range(1, _MOST_WHOLE_STEPS + 1):
+        for value in (start + step, start - step):
+            after = _verdict(claim, values, name, value) if value >= 1 else None
+            if after is not None and after is not before:
+                return Flip(name, value, value / start, after)
+    return None
 
 
 def _along(claim: Claim, values: Values, name: str, direction: float) -> Flip | None:

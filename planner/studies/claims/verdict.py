@@ -38,9 +38,11 @@ def verdict_of(claim: Claim, finding: Finding) -> Verdict:
 
     Beyond the factor ``claim.rounded`` from what is printed: SLIP. Else CONTESTED where a field figure, or ASSUMES
     where another tenable assumption, lies beyond that factor. Else AGREE or ROUNDED by the distance from the print.
+    A claim without a printed number is QUALITATIVE, unless it fails (SLIP), or fails in the field (CONTESTED) or under
+    another tenable assumption (ASSUMES).
     """
     if claim.printed is None or finding.computed is None:
-        return Verdict.QUALITATIVE
+        return _without_print(finding)
     distance = _factor(finding.computed, claim.printed)
     if distance > claim.rounded:
         return Verdict.SLIP
@@ -49,6 +51,14 @@ def verdict_of(claim: Claim, finding: Finding) -> Verdict:
     if _any_beyond(finding.otherwise, claim):
         return Verdict.ASSUMES
     return Verdict.AGREE if distance <= 1.0 + claim.agree else Verdict.ROUNDED
+
+
+def _without_print(finding: Finding) -> Verdict:
+    if finding.holds is False:
+        return Verdict.SLIP
+    if any(entry.value is False for entry in finding.field):
+        return Verdict.CONTESTED
+    return Verdict.ASSUMES if any(entry.value is False for entry in finding.otherwise) else Verdict.QUALITATIVE
 
 
 def _any_beyond(figures: Iterable[Figure], claim: Claim) -> bool:
