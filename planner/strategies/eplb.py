@@ -71,7 +71,7 @@ def place_layer(weight: Float32Array, slots: int, groups: int, nodes: int, gpus:
 
 
 class Eplb:
-    """Greedy replication and packing; one load vector (the sum of scenarios, each scaled alike), no look at links or speeds."""
+    """Greedy replication and packing of one load vector, the sum of scenarios scaled alike; blind to links and speeds."""
 
     name = "eplb"
 
@@ -98,7 +98,7 @@ class Eplb:
             raise FormulationError(reason)
         start = time.perf_counter()
         placed = np.tile(identity_row(request), (request.layers, 1))
-        # of several workloads each counts alike, however long it was recorded: EPLB does better so (0.844 against 0.830)
+        # each workload counts alike, however long it was recorded: EPLB does better so (0.844 against 0.830)
         loads = np.asarray(request.load, dtype=float) if request.scenarios == 1 else request.unit_mean_load
         weight: Float32Array = loads.sum(axis=0).astype(np.float32)
         for layer in np.flatnonzero(~request.dense_layers):
