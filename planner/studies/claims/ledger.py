@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InstanceError, Problem
-from planner.studies.claims import batch
+from planner.studies.claims import (
+    batch,
+    budget,
+    context,
+    domains,
+    inference_claims,
+    mixing,
+    pipeline,
+    prices,
+    racks,
+    speed,
+    spread,
+)
 from planner.studies.claims.flip import smallest_flip
 from planner.studies.claims.verdict import MEANING, verdict_of
 
@@ -14,7 +26,7 @@ if TYPE_CHECKING:
 
     from planner.studies.claims.claim import Acceptance, Claim, Figure, Finding, Value, Values
 
-_THEMES = (batch,)
+_THEMES = (batch, speed, spread, racks, domains, prices, inference_claims, budget, pipeline, mixing, context)
 
 CLAIMS: dict[str, Claim] = {
     entry.id: entry
@@ -85,6 +97,7 @@ def _document(claim: Claim, changes: Mapping[str, Value]) -> dict[str, Any]:
         "why": claim.why,
         "quantity": claim.quantity,
         "equation": claim.equation,
+        "exhibit": claim.exhibit or None,
         "holds": finding.holds,
         "inputs": [
             {"name": entry.name, "value": values[entry.name], "unit": entry.unit, "meaning": entry.meaning}

@@ -18,8 +18,37 @@ VERDICTS = {
     "C3": Verdict.AGREE,
     "C4": Verdict.SLIP,
     "C5": Verdict.ROUNDED,
+    "C6": Verdict.AGREE,
+    "C7": Verdict.AGREE,
+    "C8": Verdict.CONTESTED,
+    "C9": Verdict.ROUNDED,
+    "C10": Verdict.CONTESTED,
+    "C11": Verdict.SLIP,
+    "C12": Verdict.ROUNDED,
+    "C13": Verdict.SLIP,
+    "C14": Verdict.CONTESTED,
+    "C15": Verdict.ASSUMES,
+    "C16": Verdict.ASSUMES,
+    "C17": Verdict.AGREE,
+    "C18": Verdict.SLIP,
+    "C19": Verdict.ASSUMES,
+    "C20": Verdict.CONTESTED,
+    "C23": Verdict.CONTESTED,
+    "C24": Verdict.AGREE,
+    "C25": Verdict.AGREE,
+    "C26": Verdict.ROUNDED,
+    "C27": Verdict.SLIP,
+    "C28": Verdict.ASSUMES,
+    "C29": Verdict.AGREE,
+    "C30": Verdict.AGREE,
+    "C31": Verdict.AGREE,
+    "C32": Verdict.QUALITATIVE,
+    "C33": Verdict.AGREE,
+    "C34": Verdict.QUALITATIVE,
+    "C35": Verdict.ASSUMES,
+    "C36": Verdict.ROUNDED,
 }
-"""Verdicts of the claims dossier (2026-11-25), section 4."""
+"""Verdicts of the claims dossier (2026-11-25), section 4; it gives none for C36, where the routed law is 5.3 % off."""
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
@@ -65,6 +94,10 @@ TOY = Claim(
         (Finding(10.0, otherwise=(Figure("other", 14.0),)), Verdict.ASSUMES),
         (Finding(10.0, otherwise=(Figure("other", 14.0),), field=(Figure("seen", 5.0),)), Verdict.CONTESTED),
         (Finding(None, holds=True), Verdict.QUALITATIVE),
+        (Finding(None, holds=False), Verdict.SLIP),
+        (Finding(None, holds=True, otherwise=(Figure("other", True),)), Verdict.QUALITATIVE),
+        (Finding(None, holds=True, otherwise=(Figure("other", False),)), Verdict.ASSUMES),
+        (Finding(None, otherwise=(Figure("a", False),), field=(Figure("b", False),)), Verdict.CONTESTED),
     ],
 )
 def test_verdicts(finding: Finding, verdict: Verdict) -> None:
@@ -78,6 +111,37 @@ def test_the_smallest_flip_is_the_edge_of_agreement() -> None:
     assert flip is not None
     assert flip.verdict is Verdict.ROUNDED
     assert math.isclose(abs(math.log(flip.factor)), math.log(1.05), rel_tol=1e-4)
+
+
+def test_whole_inputs_go_by_ones() -> None:
+    """The share of tokens that cross is a half for one expert a token only; 80 GPUs of 4 slots can be level (3.2)."""
+    flips = {entry["id"]: entry["flip"] for entry in recompute(["C13", "C11"])}
+    assert (flips["C13"]["input"], flips["C13"]["value"]) == ("experts_per_token", 1)
+    assert flips["C13"]["verdict"] is Verdict.AGREE
+    assert (flips["C11"]["input"], flips["C11"]["value"]) == ("gpus", 80)
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure", "expected"),
+    [
+        ({"price": 5.0}, "most speed in the memory branch", 2.875),
+        ({"lambda": 0.9}, "standard batch over balance batch", 2.0),
+    ],
+)
+def test_fast_mode_varies(changes: dict[str, float | str], figure: str, expected: float) -> None:
+    """At five times the price S = (2.5 - 1/5) / (1 - 1/5); where memory binds, lambda b = 1.8 whatever lambda."""
+    (entry,) = recompute(["C6"], changes)
+    assert {row["name"]: row["value"] for row in entry["figures"]}[figure] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes"),
+    [("C6", {"price": 1.0}), ("C11", {"slots": 3.0}), ("C18", {"b": 0.5}), ("C18", {"table": "claude-opus-4.6"})],
+)
+def test_inputs_out_of_reach_are_refused(claim: str, changes: dict[str, float | str]) -> None:
+    """A price that buys nothing, too few slots, a batch below balance, a table without a step: said, not computed."""
+    with pytest.raises(InstanceError):
+        recompute([claim], changes)
 
 
 def test_a_changed_input_is_used() -> None:
