@@ -71,7 +71,7 @@ def place_layer(weight: Float32Array, slots: int, groups: int, nodes: int, gpus:
 
 
 class Eplb:
-    """Greedy replication and packing of one load vector, the sum of scenarios scaled alike; blind to links and speeds."""
+    """Greedy replication and packing of one load vector, the sum of scenarios alike; blind to links and speeds."""
 
     name = "eplb"
 
