@@ -63,7 +63,11 @@ def situations(draw: st.DrawFn) -> tuple[Instance, tuple[int, ...], list[float],
         overlap=draw(st.sampled_from(["none", "two_batch"])),
     )
     chip = load_accelerator(draw(st.sampled_from(["h100", "gb200_nvl72", "mi300x", "tpu_v5p"])))
-    links = instance.calibration.network.model_copy(update={"deduplicate_by_domain": draw(st.booleans())})
+    kernels = {
+        "deduplicate_by_domain": draw(st.booleans()),
+        "decode_deduplicates": draw(st.sampled_from([None, True, False])),
+    }
+    links = instance.calibration.network.model_copy(update=kernels)
     instance = instance.replace(
         model=model,
         pools=(

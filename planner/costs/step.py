@@ -110,7 +110,7 @@ def decode_terms(
         dense=_dense(machine, tokens, tokens, efficiency.dense_compute, efficiency.dense_half_tokens),
         experts=work.stage_moe_layers * _experts(machine, tokens, efficiency.expert_compute),
         all_reduce=2 * work.stage_layers * _all_reduce(machine, tokens, links.scale_up),
-        all_to_all=work.stage_moe_layers * _all_to_all(machine, tokens),
+        all_to_all=work.stage_moe_layers * _all_to_all(machine, tokens, decode=True),
         overhead=_layer_overhead(machine) + overheads.per_step_s + overheads.per_sequence_s * batch,
         overlap_share=machine.overlap_share,
     )
@@ -138,7 +138,7 @@ def prefill_terms(machine: Stepping, requests: Column, input_tokens: Number, new
         dense=_dense(machine, tokens, requests, efficiency.dense_compute, 0.0),
         experts=work.stage_moe_layers * _experts(machine, tokens, efficiency.expert_compute),
         all_reduce=2 * work.stage_layers * _all_reduce(machine, tokens, efficiency.scale_up or links.scale_up),
-        all_to_all=work.stage_moe_layers * _all_to_all(machine, tokens),
+        all_to_all=work.stage_moe_layers * _all_to_all(machine, tokens, decode=False),
         overhead=_layer_overhead(machine) + machine.calibration.overheads.per_step_s,
         overlap_share=machine.overlap_share,
     )
@@ -268,12 +268,12 @@ def _all_reduce(machine: Stepping, tokens: Column, scale_up: float) -> Column:
     )
 
 
-def _all_to_all(machine: Stepping, tokens_per_rank: Column) -> Column:
+def _all_to_all(machine: Stepping, tokens_per_rank: Column, *, decode: bool) -> Column:
     """Time [s] of dispatch and combine of a mean MoE layer; none where every rank sees every token."""
     links, work = machine.calibration.network, machine.work
     if not work.has_experts.any():
         return np.zeros(len(work))
-    by_domain = links.deduplicate_by_domain
+    by_domain = links.deduplicates(decode=decode)
     per_layer = network.all_to_all_s(
         tokens_per_rank / work.tensor_parallel,
         work.hidden_size * (links.dispatch_bytes_per_number + links.combine_bytes_per_number),

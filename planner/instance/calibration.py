@@ -55,6 +55,15 @@ class NetworkEfficiency(Frozen):
     dispatch_bytes_per_number: float = Field(gt=0)
     combine_bytes_per_number: float = Field(gt=0)
     deduplicate_by_domain: bool = Field(description="A token crosses to each remote domain once, then fans out.")
+    decode_deduplicates: bool | None = Field(
+        default=None,
+        description="The same of decode steps, whose kernels may differ; absent: as deduplicate_by_domain.",
+    )
+
+    def deduplicates(self, *, decode: bool) -> bool:
+        """Whether a token crosses to each remote domain once in this phase."""
+        own = self.decode_deduplicates if decode else None
+        return self.deduplicate_by_domain if own is None else own
 
 
 class Overheads(Frozen):

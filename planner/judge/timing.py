@@ -75,7 +75,7 @@ def stage_terms(bench: Bench, tokens: float, attention_s: float, sampled: float,
         "dense": _dense_s(bench, tokens, sampled, decode=decode),
         "experts": moe * _experts_s(bench, tokens, decode=decode),
         "all_reduce": 2 * layers * _all_reduce_s(bench, tokens, decode=decode),
-        "all_to_all": moe * _all_to_all_s(bench, tokens),
+        "all_to_all": moe * _all_to_all_s(bench, tokens, decode=decode),
         "overhead": fixed + per_step,
     }
 
@@ -263,13 +263,13 @@ def _all_reduce_s(bench: Bench, tokens: float, *, decode: bool) -> float:
     )
 
 
-def _all_to_all_s(bench: Bench, tokens_per_rank: float) -> float:
+def _all_to_all_s(bench: Bench, tokens_per_rank: float, *, decode: bool) -> float:
     """Seconds of dispatch and combine of a mean MoE layer; none where every rank sees every token."""
     model, deployment, links = bench.instance.model, bench.deployment, bench.instance.calibration.network
     if not bench.imbalance or deployment.data_parallel == 1:
         return 0.0
     chip, domains = bench.pool.accelerator, bench.stage_domains
-    if links.deduplicate_by_domain:
+    if links.deduplicates(decode=decode):
         remote = float(distinct_remote_destinations(model.routed_experts, model.experts_per_token, domains))
     else:
         remote = model.experts_per_token * (domains - 1) / domains
