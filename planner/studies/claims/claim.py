@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,16 @@ class Input:
     meaning: str
     varies: bool = True
     whole: bool = False
+
+    def problem_with(self, value: Value) -> str | None:
+        """Say why the input cannot have a value: not of its kind, not finite, below 0, or not whole; else None."""
+        if isinstance(self.default, str) != isinstance(value, str):
+            return f"{value!r} is not {'a name' if isinstance(self.default, str) else 'a number'}"
+        if isinstance(value, str):
+            return None
+        if not (math.isfinite(value) and value >= 0):
+            return f"{value} is not a finite number of at least 0"
+        return f"{value} is not a whole number of at least 1" if self.whole and (value < 1 or value % 1) else None
 
 
 class Values(dict[str, Any]):
@@ -146,15 +157,11 @@ class Claim:
             if name not in known
         ]
         values = Values({entry.name: entry.default for entry in self.inputs})
-        for name, value in changes.items():
-            if name not in known:
-                continue
-            if isinstance(known[name].default, str) != isinstance(value, str):
-                kind = "a name" if isinstance(known[name].default, str) else "a number"
-                problems.append(
-                    Problem("command line", f"--set {name}", f"{value!r} is not {kind}", known[name].meaning)
-                )
-            values[name] = value
+        for name in known.keys() & changes.keys():
+            wrong = known[name].problem_with(changes[name])
+            if wrong is not None:
+                problems.append(Problem("command line", f"--set {name}", wrong, known[name].meaning))
+            values[name] = changes[name]
         if problems:
             raise InstanceError(problems)
         return values

@@ -22,7 +22,7 @@ from planner.studies.claims.flip import smallest_flip
 from planner.studies.claims.verdict import MEANING, verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from planner.studies.claims.claim import Acceptance, Claim, Figure, Finding, Value, Values
 
@@ -35,8 +35,13 @@ CLAIMS: dict[str, Claim] = {
 """Every claim by id, in order."""
 
 
-def recompute(ids: Sequence[str] = (), changes: Mapping[str, Value] | None = None) -> list[dict[str, Any]]:
-    """Recompute claims, all of them by default, under changed inputs.
+def recompute(
+    ids: Sequence[str] = (),
+    changes: Mapping[str, Value] | None = None,
+    *,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[dict[str, Any]]:
+    """Recompute claims, all of them by default, under changed inputs; ``progress`` is told how many are done.
 
     Returns
     -------
@@ -59,7 +64,11 @@ def recompute(ids: Sequence[str] = (), changes: Mapping[str, Value] | None = Non
             Problem("command line", f"--set {name}", "none of these claims has such an input", remedy)
             for name in unknown
         )
-    return [_document(claim, {k: v for k, v in changes.items() if k in _names(claim)}) for claim in chosen]
+    documents = []
+    for claim in chosen:
+        documents.append(_document(claim, {k: v for k, v in changes.items() if k in _names(claim)}))
+        progress("", len(documents), len(chosen))
+    return documents
 
 
 def failures(claim: Claim) -> list[str]:
@@ -80,9 +89,18 @@ def _names(claim: Claim) -> set[str]:
     return {entry.name for entry in claim.inputs}
 
 
+def _computed(claim: Claim, values: Values) -> Finding:
+    """Recompute a claim; where a changed input leads out of its formulas, say so."""
+    try:
+        return claim.compute(values)
+    except (ArithmeticError, LookupError, MemoryError, ValueError) as error:
+        message = f"{claim.id} cannot be computed there: {error}"
+        raise InstanceError.single("command line", "--set", message, "a value nearer to the default") from error
+
+
 def _document(claim: Claim, changes: Mapping[str, Value]) -> dict[str, Any]:
     values = claim.values(changes)
-    finding = claim.compute(values)
+    finding = _computed(claim, values)
     verdict = verdict_of(claim, finding)
     return {
         "id": claim.id,

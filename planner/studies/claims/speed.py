@@ -72,7 +72,8 @@ def _hundredfold(values: Values) -> Finding:
     standard, share = values.number("standard_batch"), values.number("lambda")
     bought = _speed_bought(standard, share, values.number("price"))
     in_memory = fast_mode.speed_at_price(
-        fast_mode.memory_bound_standard(6.0, values.number("standard_batch")).fastest, values.number("price")
+        fast_mode.memory_bound_standard(values.number("seen_price"), values.number("seen_speed")).fastest,
+        values.number("price"),
     )
     return Finding(
         computed=bought,
@@ -101,7 +102,7 @@ def _fleet(mean: float, peak: float, share: float) -> tuple[float, float]:
     result = solve_pyomo(model)
     rows = compile_pyomo(model).matrix.row_names
     price = float(result.row_duals[rows.index("all_deferred")]) / problem.unit  # type: ignore[index]
-    return float(result.objective or 0.0), 24.0 * price
+    return float(result.objective or 0.0), 24.0 * price + 0.0
 
 
 def _slow_mode(values: Values) -> Finding:
@@ -263,6 +264,8 @@ CLAIMS = (
             Input("price", 100.0, "", "price over the standard one"),
             Input("standard_batch", 2.5, "", "standard batch over balance batch"),
             LAMBDA,
+            Input("seen_price", 6.0, "", "price of the fast tier that is sold, see C6; only where memory binds"),
+            Input("seen_speed", 2.5, "", "speed of that tier over standard"),
         ),
         compute=_hundredfold,
         acceptance=(

@@ -17,6 +17,7 @@ from planner.topology import crossing
 if TYPE_CHECKING:
     from planner.topology.topology import FloatArray, IntArray
 
+_MOST_SLOTS = 20_000
 RACK_COUNTS = (2, 3, 4, 8, 18)
 
 
@@ -44,9 +45,9 @@ def _largest_load(experts: int, gpus: int, slots: int) -> tuple[float, float]:
     """Proven bound, and load reached by the better of two maps with tokens split by the linear program."""
     from planner.strategies.token_split import TokenSplitter
 
-    if gpus * slots < experts:
-        message = f"{gpus} GPUs of {slots} slots hold fewer than {experts} experts"
-        raise InstanceError.single("command line", "--set slots", message, "more slots or GPUs")
+    if not experts <= gpus * slots <= _MOST_SLOTS:
+        message = f"{gpus} GPUs of {slots} slots hold fewer than {experts} experts, or more than {_MOST_SLOTS}"
+        raise InstanceError.single("command line", "--set", message, "another number of slots or GPUs")
     splitter = TokenSplitter(np.ones(gpus), slots)
     maps = [_whole_map(experts, gpus, slots), _interval_map(experts, gpus, slots)]
     reached = [experts / gpus / splitter.balance(row, np.ones(experts)) for row in maps if row is not None]

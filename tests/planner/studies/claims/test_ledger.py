@@ -152,7 +152,16 @@ def test_a_changed_input_is_used() -> None:
 
 @pytest.mark.parametrize(
     ("ids", "changes", "named"),
-    [(["C99"], {}, "C99"), (["C1"], {"price": 5.0}, "price"), (["C1"], {"rho": "many"}, "rho")],
+    [
+        (["C99"], {}, "C99"),
+        (["C1"], {"price": 5.0}, "price"),
+        (["C1"], {"rho": "many"}, "rho"),
+        (["C1"], {"rho": math.nan}, "finite"),
+        (["C1"], {"sigma": -8.0}, "at least 0"),
+        (["C11"], {"gpus": 70.5}, "whole"),
+        (["C8"], {"b": 0.0}, "cannot be computed there"),
+        (["C13"], {"model": "llama-3.1-70b"}, "experts_per_token"),
+    ],
 )
 def test_what_does_not_exist_is_named(ids: list[str], changes: dict[str, float | str], named: str) -> None:
     """Unknown claims and inputs, and values of the wrong kind, are refused by name."""
