@@ -29,6 +29,10 @@ _WORDS: dict[str, Precision] = {
     "awq": "int4",
     "gptq": "int4",
     "w4a16": "int4",
+    "w4a8": "int4",
+    "w4afp8": "int4",
+    "mxfp8": "fp8",
+    "w4a4": "fp4",
 }
 _FOUR_BITS: frozenset[Precision] = frozenset(("mxfp4", "nvfp4", "fp4", "int4", "int4_g32"))
 

@@ -33,7 +33,7 @@ class EstimateQuestion:
     precision: str | None = None
     cached_share: float = 0.0
     tokens_per_step: float = 1.0
-    profile: str = "hand_set"
+    profile: str = "fitted"
 
 
 def number_problems(question: EstimateQuestion) -> list[Problem]:

@@ -31,7 +31,9 @@ ALL_AT_ONCE = re.compile(r"_epnone(?:_|$)")
 ACCEPTANCE = re.compile(r"(\d+(?:\.\d+)?) ?% acceptance", re.I)
 SPECULATION = re.compile(r"(?<!no )\b(?:MTP|speculative|EAGLE|draft)", re.I)
 NO_ACCEPTANCE = "speculative decoding, acceptance not stated"
-_ENGINES = (("tensorrt", "trtllm"), ("trtllm", "trtllm"), ("trt-llm", "trtllm"), ("sglang", "sglang"), ("vllm", "vllm"))
+_ENGINES = (("sglang", "sglang"), ("vllm", "vllm"), ("tensorrt", "trtllm"), ("trt", "trtllm"), ("sgl", "sglang"))
+"""Part of a label's letters -> engine, first found first: ``NVIDIA Dynamo (vLLM)``, ``dynamo-trt``, ``TRT LLM``."""
+WIDER_THAN_WORKER = "ep is wider than tp x dp"
 
 
 def parse_row(cells: dict[str, str], position: int, notes: Counter[str]) -> MeasuredRow:
@@ -172,7 +174,7 @@ def hardware_of_name_cached(name: str) -> Accelerator | None:
 
 def engine_of(label: str) -> str:
     """One of the engines a profile tells apart, from a label such as ``SGLang 0.5.2``."""
-    plain = label.lower()
+    plain = re.sub(r"[^a-z]", "", label.lower())
     return next((engine for word, engine in _ENGINES if word in plain), "other")
 
 
@@ -188,12 +190,20 @@ def _shapes(
 ) -> tuple[Shape, Shape]:
     text = cells.get("parallelism", "")
     if phase == DISAGGREGATED:
-        return two_pools(text, gpus)
+        pools = two_pools(text, gpus)
+        _refuse_wide_experts(*pools)
+        return pools
     widths = {key: int(value) if (value := numbers[key]) else None for key in ("tp", "pp", "attn_dp", "moe_tp", "ep")}
     shape = one_pool(widths, text, gpus, model)
     if gpus is not None and shape.gpus != gpus:
         raise SkippedRow("GPU count against tensor, data and pipeline widths")
+    _refuse_wide_experts(shape)
     return shape, shape
+
+
+def _refuse_wide_experts(*shapes: Shape) -> None:
+    if any(shape.expert > shape.tensor * shape.data for shape in shapes):
+        raise SkippedRow(WIDER_THAN_WORKER)
 
 
 def _concurrency(cells: dict[str, str], numbers: dict[str, float | None], phase: int, shape: Shape) -> float:

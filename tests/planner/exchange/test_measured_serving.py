@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import InstanceError
+from planner.exchange.measured.parse import engine_of
 from planner.exchange.measured.plausible import active_bytes
 from planner.exchange.measured_serving import read_measured_serving
 
@@ -75,6 +76,7 @@ def test_a_right_row_is_read_in_seconds_and_with_its_shape(tmp_path: Path) -> No
         ({"isl": "many"}, "isl is not a number"),
         ({"tp": "7.5"}, "tp is not a whole number"),
         ({"tp": "3"}, "GPU count against tensor, data and pipeline widths"),
+        ({"ep": "16"}, "ep is wider than tp x dp"),
         ({"precision": "fp3"}, "unknown precision fp3"),
         ({"batch_or_concurrency": ""}, "concurrency not stated"),
         ({"batch_scope": "per rack"}, "scope of concurrency 'per rack' is unknown"),
@@ -161,3 +163,22 @@ def test_the_shared_file_is_read_or_counted_whole() -> None:
     assert set(measured.skipped) == {"worker counts not stated", "total_out_tok_s is NaN or infinite"}
     assert len(measured.skipped["worker counts not stated"]) == 734
     assert measured.notes["precision not stated: taken as bf16"] == 267
+
+
+@pytest.mark.parametrize(
+    ("label", "engine"),
+    [
+        ("SGLang 0.5.2", "sglang"),
+        ("TensorRT-LLM", "trtllm"),
+        ("TRT LLM 1.0", "trtllm"),
+        ("dynamo-trt", "trtllm"),
+        ("NVIDIA Dynamo (vLLM)", "vllm"),
+        ("vLLM 0.6.5.dev964+mlperf50", "vllm"),
+        ("ATOM", "other"),
+        ("lmdeploy", "other"),
+        ("", "other"),
+    ],
+)
+def test_engines_are_known_by_every_spelling(label: str, engine: str) -> None:
+    """Labels of benchmark tables, with versions and front ends, name the engine that ran; others are one engine."""
+    assert engine_of(label) == engine
