@@ -9,7 +9,7 @@
     const colour = (name) => style.getPropertyValue(name).trim();
     const copy = structuredClone(layout);
     const narrow = window.innerWidth < 640; // the legend then takes a line an entry
-    copy.height += narrow ? 90 : 0;
+    copy.height += narrow && copy.legend ? 90 : 0;
     copy.paper_bgcolor = copy.plot_bgcolor = "rgba(0,0,0,0)";
     copy.font = { family: style.fontFamily, size: narrow ? 11 : 13, color: colour("--text") };
     copy.hoverlabel = { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--text") } };
@@ -28,10 +28,13 @@
 
   function draw() {
     for (const [name, figure] of Object.entries(figures)) {
-      Plotly.react(`figure-${name}`, figure.data, themed(figure.layout), config);
+      // a task each: the page can be read and scrolled while the figures below are drawn
+      setTimeout(() => Plotly.react(`figure-${name}`, figure.data, themed(figure.layout), config), 0);
     }
   }
 
+  window.reportTheme = themed;
+  window.reportConfig = config;
   draw();
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 })();

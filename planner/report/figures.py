@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from planner.report import facts, life, words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 TERM_COLOURS = {
     "attention": "#4269d0",
@@ -48,7 +49,7 @@ def step_terms(deployments: Sequence[Mapping[str, Any]], phase: str) -> dict[str
     """Stack the terms of a step [ms] of each deployment."""
     import plotly.graph_objects as go
 
-    names = [_text(entry["name"]) for entry in deployments]
+    names = [escaped(entry["name"]) for entry in deployments]
     figure = go.Figure()
     for term, label in words.TERMS.items():
         times = [1e3 * entry["step_terms_s"].get(term, 0.0) for entry in deployments]
@@ -69,14 +70,14 @@ def step_terms(deployments: Sequence[Mapping[str, Any]], phase: str) -> dict[str
         yaxis={"autorange": "reversed", "automargin": True, "type": "category", "showgrid": False},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
     )
-    return _document(figure)
+    return document(figure)
 
 
 def balance(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Draw balance and proven bound of every layer, one panel a map."""
     from plotly.subplots import make_subplots
 
-    titles = [f"map {_text(entry['map'])} (ranks x slots a rank)" for entry in maps]
+    titles = [f"map {escaped(entry['map'])} (ranks x slots a rank)" for entry in maps]
     height = 110 + 130 * len(maps)
     figure = make_subplots(
         rows=len(maps), cols=1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=min(0.3, 48 / height)
@@ -92,7 +93,7 @@ def balance(maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     figure.update_layout(
         height=height, legend={"orientation": "h", "y": 1.0 + 34 / height, "yanchor": "bottom", "x": 0}
     )
-    return _document(figure)
+    return document(figure)
 
 
 def _balance_traces(layers: Sequence[Mapping[str, Any]], *, named: bool) -> list[Any]:
@@ -130,7 +131,7 @@ def members(payload: Mapping[str, Any]) -> dict[str, Any]:
     entries = [entry for entry in payload["lifecycle"]["members"] if entry["bound_usd"] is not None]
     totals = [entry["cost_usd"] or entry["bound_usd"] for entry in entries]
     scale, unit = (1e6, "million $") if max(totals) >= 1e6 else (1.0, "$")
-    names = [_text(entry["member"]) for entry in entries]
+    names = [escaped(entry["member"]) for entry in entries]
     parts = (
         ("training", MEMBER_COLOURS["training"], [entry["training_usd"] for entry in entries]),
         ("serving, planned", MEMBER_COLOURS["serving"], [entry["serving_usd"] for entry in entries]),
@@ -163,7 +164,7 @@ def members(payload: Mapping[str, Any]) -> dict[str, Any]:
         yaxis={"autorange": "reversed", "automargin": True, "type": "category", "showgrid": False},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
     )
-    return _document(figure)
+    return document(figure)
 
 
 def _bound_alone(entry: Mapping[str, Any]) -> float | None:
@@ -176,7 +177,7 @@ def _end_text(entry: Mapping[str, Any]) -> str:
     return " " + (life.at_least(entry["bound_usd"]) if cost is None else words.usd_rounded(cost))
 
 
-def _document(figure: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly ships no types
+def document(figure: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly ships no types
     """Take the figure's data and layout without plotly's own theme."""
     figure.update_layout(template="none", margin={"l": 60, "r": 12, "t": 44, "b": 56}, dragmode="zoom")
     whole = json.loads(figure.to_json())
@@ -184,6 +185,15 @@ def _document(figure: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly ships no 
     return {"data": whole["data"], "layout": whole["layout"]}
 
 
-def _text(name: object) -> str:
+def log_axis(values: Iterable[float]) -> dict[str, Any]:
+    """Set up a logarithmic axis with ticks at 1, 2 and 5, or at powers of ten over more than three decades."""
+    known = [value for value in values if value > 0]
+    low, high = math.log10(min(known, default=1.0)), math.log10(max(known, default=10.0))
+    steps = (1,) if high - low > 3 else (1, 2, 5)
+    ticks = [step * 10.0**power for power in range(math.floor(low) - 1, math.ceil(high) + 1) for step in steps]
+    return {"type": "log", "tickvals": ticks, "ticktext": [words.number(tick) for tick in ticks]}
+
+
+def escaped(name: object) -> str:
     """Escape a name: plotly reads a subset of HTML in its texts."""
     return html.escape(str(name))

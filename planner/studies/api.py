@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.documents import json_ready
@@ -25,6 +25,7 @@ from planner.studies.runs import DEFAULT_FOLDER, relative_path, run_folder, writ
 from planner.studies.sensitivity import marginal_usd_per_request, savings
 from planner.studies.serving import solve_serving
 
+from planner.studies.views import serving_views, views_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from planner.costs.tables import CostTables
     from planner.plan import Plan
     from planner.studies.sensitivity import Saving
-    from planner.studies.serving import Progress
+    from planner.studies.serving import Progress, ServingAnswer
 
 DEFAULT_GAP = 1e-3
 MOST_SECONDS_OF_QUESTIONS = 20.0
@@ -56,6 +57,8 @@ class SolvedCase:
     tables
         Tables of the program that bounds the cost.
     """
+    views
+        What the report draws beside the document (`planner.studies.views`).
 
     name: str
     plan: Plan
@@ -64,6 +67,7 @@ class SolvedCase:
     stop_reason: StopReason
     tables: CostTables
 
+    views: dict[str, Any] = field(default_factory=dict)
     def write(self, out: Path | None = None) -> dict[str, Any]:
         """Write the run folder and return the document with its path."""
         while True:
@@ -80,7 +84,8 @@ class SolvedCase:
 
         payload = json_ready(self.payload | {"run_dir": relative_path(folder)})
         manifest = {"case": self.name, "settings": json_ready(self.settings), "result": payload}
-        write_run(folder, self.plan, manifest, render_html(payload, self.plan.model_dump(mode="json")))
+        page = render_html(payload, self.plan.model_dump(mode="json"), self.views)
+        write_run(folder, self.plan, manifest, page, views_text(self.views))
         return dict(payload)
 
     def write_model(self, path: Path) -> None:
@@ -146,7 +151,8 @@ def solve_case(
     reference = instance.case.reference
     if reference is not None:
         payload["reference"] = asked.unless_interrupted(lambda: beside_reference(answer, reference, options), None)
-    return asked.solved(instance.name, answer.plan, payload, settings, answer.tables)
+    views = asked.views(answer)
+    return replace(asked.solved(instance.name, answer.plan, payload, settings, answer.tables), views=views)
 
 
 def _solve_open(
@@ -161,7 +167,8 @@ def _solve_open(
     payload = lifecycle_payload(answer, shelf, *binding)
     if shelf.interrupted:
         asked.stop_reason = StopReason.interrupted
-    return asked.solved(instance.name, answer.plan, payload, settings, tables)
+    views = asked.views(answer.chosen.serving)
+    return replace(asked.solved(instance.name, answer.plan, payload, settings, tables), views=views)
 
 
 def _seconds_of_questions(options: SolveOptions) -> float:
@@ -200,6 +207,10 @@ class _Questions:
     ) -> SolvedCase:
         document = payload | {"stop_reason": self.stop_reason}
         return SolvedCase(name, plan, document, settings, self.stop_reason, tables)
+
+    def views(self, answer: ServingAnswer | None) -> dict[str, Any]:
+        nothing: dict[str, Any] = {}
+        return nothing if answer is None else self.unless_interrupted(lambda: serving_views(answer), nothing)
 
 
 def refuse_outputs(out: Path | None, model: Path | None = None) -> None:

@@ -64,6 +64,7 @@ def assumptions(instance: Instance) -> dict[str, Any]:
             "title": calibration.title,
             "highest_utilisation": calibration.highest_utilisation,
             "sources": calibration.sources,
+            "bands": None if calibration.bands is None else calibration.bands.model_dump(mode="json"),
         },
         "expert_load": instance.expert_load_note,
         "overlap": instance.case.overlap,

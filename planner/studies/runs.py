@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.files import new_folder, write_text
+from planner.studies.views import VIEWS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +44,10 @@ def relative_path(path: Path) -> str:
     return os.path.relpath(path)
 
 
-def write_run(folder: Path, plan: Plan, manifest: dict[str, Any], report: str) -> None:
-    """Write plan.json, manifest.json and report.html into a folder that appears by rename."""
+def write_run(folder: Path, plan: Plan, manifest: dict[str, Any], report: str, views: str) -> None:
+    """Write plan.json, manifest.json, views.json and report.html into a folder that appears by rename."""
     with new_folder(folder) as draft:
         plan.write(draft / "plan.json")
         write_text(draft / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+        write_text(draft / VIEWS_NAME, views)
         write_text(draft / "report.html", report)

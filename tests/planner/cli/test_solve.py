@@ -69,9 +69,11 @@ def test_the_document_holds_the_agreed_keys(solved: tuple[dict[str, Any], Path])
 
 
 def test_the_run_folder_appears_whole(solved: tuple[dict[str, Any], Path]) -> None:
-    """Exactly the three files, and nothing half-written beside the folder."""
+    """Exactly the four files, and nothing half-written beside the folder."""
     document, folder = solved
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "plan.json", "report.html"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("manifest.json", "plan.json", "report.html", "views.json")
+    ]
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["case"] == CASE
