@@ -216,12 +216,21 @@ def _waiting_budget(machine: Machine, classes: Sequence[DemandClass], times: Seq
     """
     slowest = np.max([entry.interval_s for entry in times], axis=0)
     lockstep = np.where(machine.layouts.data_parallel > 1, slowest, 0.0)
-    first_token = machine.calibration.overheads.first_token_s
+    site = machine.calibration.ttft_chips.get(machine.accelerator.name, 1.0)
     budgets = [
-        np.full(len(lockstep), np.inf) if demand.ttft_s is None else demand.ttft_s - first_token - entry.latency_s
+        np.full(len(lockstep), np.inf) if demand.ttft_s is None else demand.ttft_s / site - _first_token_s(machine) - entry.latency_s
         for demand, entry in zip(classes, times, strict=True)
     ]
     return np.asarray(np.min(budgets, axis=0) - lockstep)
+
+
+def _first_token_s(machine: Machine) -> Column:
+    """Time [s] [layout] before a first token besides prompts and steps: it grows with the layers, and by engine."""
+    first, work = machine.calibration.first_token, machine.work
+    if first is None:
+        return np.full(len(work), machine.calibration.overheads.first_token_s)
+    layers = work.stage_layers * (1.0 + work.special_attention_share) * machine.layouts.pipeline_parallel
+    return np.asarray(first.base_s + first.per_layer_s * layers)
 
 
 def _prefill_fits(machine: Machine, classes: Sequence[DemandClass], requests: int) -> NDArray[np.bool_]:

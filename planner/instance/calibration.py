@@ -8,6 +8,8 @@ from pydantic import Field
 
 from planner.instance.quantities import Bytes, Efficiency, Frozen, NonNegativeSeconds, Share
 
+ENGINE_FACTORS = ("trtllm", "sglang", "vllm")
+
 
 class DecodeEfficiency(Frozen):
     """Shares of the peak reached in a decode step; half tokens are the batch at which a GEMM reaches half its rate."""
@@ -96,6 +98,12 @@ class FirstToken(Frozen):
     interference: float = Field(ge=0, description="Share of another prompt's time that a decoding request stands.")
     interference_rank_exponent: float = Field(ge=0)
 
+    def of_engine(self, engine: str) -> FirstToken:
+        """Fold the factor of one engine into the times; an engine that is not named keeps them."""
+        factor = float(getattr(self, engine)) if engine in ENGINE_FACTORS else 1.0
+        times = {"base_s": factor * self.base_s, "per_layer_s": factor * self.per_layer_s}
+        return self.model_copy(update=times | dict.fromkeys(ENGINE_FACTORS, 1.0))
+
 
 class MemoryLimits(Frozen):
     """What of HBM an engine hands to weights and KV cache."""
@@ -151,6 +159,9 @@ class Calibration(Frozen):
     chips: dict[str, float] = Field(
         default_factory=dict, description="Factor on a decode step by accelerator; 1 for one that is not named."
     )
+    ttft_chips: dict[str, float] = Field(
+        default_factory=dict, description="Factor on a plan's TTFT by accelerator, from a site's own points."
+    )
     two_batch_overlap_share: Share = Field(
         description="Share of min(communication, rest) hidden when two micro-batches interleave."
     )
@@ -158,3 +169,9 @@ class Calibration(Frozen):
     bands: Bands | None = Field(default=None, description="Absent: the answer is a point, and says so.")
     site: tuple[SiteCorrection, ...] = ()
     sources: dict[str, str]
+
+    def for_engine(self, engine: str | None) -> Calibration:
+        """Return the profile as it holds for one engine; None: an engine without values of its own."""
+        if self.first_token is None:
+            return self
+        return self.model_copy(update={"first_token": self.first_token.of_engine(engine or "")})

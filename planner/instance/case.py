@@ -150,6 +150,9 @@ class CaseSpec(Frozen):
     lifecycle: LifecycleSpec | None = None
     kv_format: Precision | None = Field(default=None, description="Absent: the model's own.")
     calibration: str
+    engine: Literal["sglang", "vllm", "trtllm"] | None = Field(
+        default=None, description="What serves; absent: an engine without values of its own."
+    )
     overlap: Literal["none", "two_batch"] = "two_batch"
     horizon_hours: float = Field(default=1.0, gt=0, le=1e7, description="Hours that cost_usd covers.")
     pools: tuple[PoolSpec, ...] = Field(min_length=1)

@@ -118,7 +118,7 @@ def resolve(
         model=model,
         pools=pools,
         demand=case.demand,
-        calibration=calibration,
+        calibration=calibration.for_engine(case.engine),
         expert_load=expert_load,
         expert_load_note=note,
     )

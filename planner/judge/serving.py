@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from planner.costs import memory, queueing
-from planner.judge.timing import Bench, decode_terms, hop_s, prefill_terms, stage_s
+from planner.judge.timing import Bench, decode_terms, first_token_s, hop_s, prefill_terms, stage_s
 
 if TYPE_CHECKING:
     from planner.instance.case import DemandClass
@@ -155,7 +155,8 @@ def _judge_ttft(bench: Bench, mix: Mix, intervals: dict[str, float], busy: float
     for demand, _ in mix:
         wait = float(queueing.waiting_percentile_s(busy, slowest / deployment.prefill_requests, demand.percentile))
         own = deployment.pipeline_parallel * intervals[demand.name]
-        ttft = wait + running + own + bench.instance.calibration.overheads.first_token_s
+        site = bench.instance.calibration.ttft_chips.get(bench.pool.accelerator.name, 1.0)
+        ttft = site * (wait + running + own + first_token_s(bench))
         report.ttft_s[demand.name] = ttft
         if demand.ttft_s is not None:
             report.limit(f"TTFT of {demand.name}", ttft, demand.ttft_s, "s")

@@ -127,6 +127,16 @@ def prefill_terms(bench: Bench, demand: DemandClass, requests: float) -> dict[st
     return stage_terms(bench, tokens, _mean_layer(bench, attention_s), requests, decode=False)
 
 
+def first_token_s(bench: Bench) -> float:
+    """Time [s] before a first token besides prompts and steps; a latent, sparse or linear layer counts twice."""
+    calibration, model = bench.instance.calibration, bench.instance.model
+    if calibration.first_token is None:
+        return float(calibration.overheads.first_token_s)
+    layers = bench.stage_layers * bench.deployment.pipeline_parallel
+    plain = 1.0 - model.special_attention_layers / model.layers
+    return float(calibration.first_token.base_s + calibration.first_token.per_layer_s * layers * (2.0 - plain))
+
+
 def hop_s(bench: Bench, tokens: float) -> float:
     """Time [s] to hand ``tokens`` per attention rank to the next stage; 0 for one stage."""
     deployment, links, chip = bench.deployment, bench.instance.calibration.network, bench.pool.accelerator

@@ -25,7 +25,9 @@ def beside_reference(answer: ServingAnswer, reference: ReferenceSpec, options: S
     KeyboardInterrupt
         Also where the solver took Ctrl-C for itself.
     """
-    other = answer.instance.replace(calibration=load_calibration(reference.calibration))
+    other = answer.instance.replace(
+        calibration=load_calibration(reference.calibration).for_engine(answer.instance.case.engine)
+    )
     answers = [answer]
     with contextlib.suppress(NoPlanFound):
         answers.append(solve_serving(other, options))
