@@ -1,4 +1,4 @@
-"""The shipped sweep over the scale-out ratio: spreading experts over two racks pays until links between them are slow."""
+"""The shipped sweep over the scale-out ratio: spreading experts over two racks pays until their links are slow."""
 
 from __future__ import annotations
 
