@@ -78,6 +78,12 @@ def _valley_filling() -> Formulation:
     return ValleyFilling()
 
 
+def _price_menu() -> Formulation:
+    from formulations.price_menu import PriceMenu
+
+    return PriceMenu()
+
+
 def _dedup_crossing() -> Formulation:
     from formulations.dedup_crossing import DedupCrossing
 
@@ -97,6 +103,7 @@ FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "token_budget": _token_budget,
     "price_inference": _price_inference,
     "valley_filling": _valley_filling,
+    "price_menu": _price_menu,
     "dedup_crossing": _dedup_crossing,
 }
 

@@ -20,6 +20,7 @@ from planner.cli.import_ import import_app
 from planner.cli.infer import infer_app
 from planner.cli.init import init
 from planner.cli.list_ import list_
+from planner.cli.menu import menu
 from planner.cli.place import place
 from planner.cli.report import report
 from planner.cli.solve import solve
@@ -51,6 +52,7 @@ app.command("estimate")(estimate)
 app.command("calibrate")(calibrate)
 app.command("claims")(claims)
 app.command("place")(place)
+app.command("menu")(menu)
 app.command("report")(report)
 app.command("export")(export)
 app.command("list")(list_)

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     calibration = "calibration"
     laws = "laws"
     prices = "prices"
+    menus = "menus"
 
 
 def list_(

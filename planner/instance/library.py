@@ -18,6 +18,7 @@ KINDS = (
     "sweeps",
     "prices",
     "prices/api",
+    "menus",
     "memory_tiers",
     "tiny",
 )

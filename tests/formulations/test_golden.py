@@ -19,6 +19,7 @@ from formulations.dedup_crossing import DedupCrossingProblem
 from formulations.group_locality import GroupLocalityProblem
 from formulations.lifecycle import MemberTables
 from formulations.price_inference import UNKNOWNS, Clue, PriceQuestion
+from formulations.price_menu import PriceMenuProblem
 from formulations.replica_budget import ReplicaBudgetProblem
 from formulations.token_budget import cheapest
 from formulations.token_split import TokenSplitProblem
@@ -58,6 +59,15 @@ def smallest(name: str) -> object:
         ),
         "lifecycle": [MemberTables("small", 4.0, tables), MemberTables("large", 3.0, tables)],
         "valley_filling": ValleyProblem(np.array([3.0, 1.0]), 1.0),
+        "price_menu": PriceMenuProblem(
+            bins=2,
+            tiers=2,
+            first=np.array([0, 1, 0, 0]),
+            last=np.array([0, 1, 1, 1]),
+            group=np.array([0, 0, 0, 0]),
+            worst=np.array([1.0, 1.5, 3.0, 2.5]),
+            value=np.array([1.0, 2.0, 4.0, 5.0]),
+        ),
         "dedup_crossing": DedupCrossingProblem(
             classes=np.array([[0, 1], [0, 2], [1, 2]]),
             weight=np.array([2.0, 1.0, 1.0]),
