@@ -22,7 +22,7 @@ DEMANDS = {"26 T": 0.1, "65 T": 0.25, "130 T": 0.5, "259 T": 1.0, "518 T": 2.0, 
 PARAMS = Input("params", 100e9, "parameters", "active parameters of the model of the talk")
 TRAINED = Input("tokens", 200e12, "tokens", "pre-training tokens of the model of the talk")
 RATE = Input("tokens_per_s", 50e6, "tokens/s", "served by one model")
-DAYS = Input("days", 60.0, "days", "for which it is served")
+DAYS = Input("days", 60.0, "days", "for which it is served", varies=False)  # as the rate, of which it is a factor
 PENALTY = Input("penalty", 3.0, "", "cost of a decode FLOP over a training FLOP")
 LAW = Input("law", "hoffmann", "", "loss law of the library")
 OTHER_LAW = Input("other_law", "besiroglu", "", "loss law that refits the same runs")
@@ -33,12 +33,19 @@ def _law(name: str) -> LossLaw:
     return load_law(name)
 
 
-@lru_cache(maxsize=4096)
 def budget(law: str, params: float, tokens: float, demand: float, penalty: float) -> TokenAnswer:
-    """Return the certified cheapest model that reaches the loss of (``params``, ``tokens``), for a demand in tokens."""
+    """Return the certified cheapest model that reaches the loss of (``params``, ``tokens``), for a demand in tokens.
+
+    Demand and penalty enter as their product only, so answers are kept by it (twelve digits).
+    """
+    return _budget(law, params, tokens, float(f"{demand * penalty:.12g}"))
+
+
+@lru_cache(maxsize=4096)
+def _budget(law: str, params: float, tokens: float, weighted_demand: float) -> TokenAnswer:
     from planner.studies.token_budget import TokenQuestion, token_budget
 
-    question = TokenQuestion(inference_tokens=demand, match_params=params, match_tokens=tokens, decode_penalty=penalty)
+    question = TokenQuestion(inference_tokens=weighted_demand, match_params=params, match_tokens=tokens)
     return token_budget(question, _law(law))
 
 
@@ -323,7 +330,9 @@ CLAIMS = (
             DAYS,
             PENALTY,
             LAW,
-            Input("frontier_probability", 0.5, "", "that the model is at the frontier, by which demand is derated"),
+            Input(
+                "frontier_probability", 0.5, "", "that the model is at the frontier, which derates demand", varies=False
+            ),
         ),
         compute=_spend_ratio,
         acceptance=(

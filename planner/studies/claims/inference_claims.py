@@ -46,9 +46,14 @@ def _inferred(name: str, tolerance: float) -> Inferred:
 
 def crossover_tokens(name: str, mfu: float) -> float:
     """L* = MFU (p_in / p_store) / drain [tokens], where margin, parameters and GPU price cancel (seed claims, C22)."""
+    return mfu * _combinations(name)["crossover_tokens_at_full_mfu"]
+
+
+@cache
+def _combinations(name: str) -> dict[str, float]:
     from planner.studies.inference import combinations_of
 
-    return mfu * combinations_of(_table(name))["crossover_tokens_at_full_mfu"]
+    return combinations_of(_table(name))
 
 
 def _disagreement(name: str, mfu: float) -> float:
@@ -109,16 +114,24 @@ CLAIMS = (
         printed=1.0,
         inputs=(
             Input("mfu", 1.0, "", "arithmetic used over peak, in the crossover implied"),
-            Input("usual_mfu", 0.4, "", "arithmetic used over peak, in what an input token costs"),
-            Input("active_params", 100e9, "parameters", "of the model guessed at, in what an input token costs"),
+            Input("usual_mfu", 0.4, "", "arithmetic used over peak, in what an input token costs", varies=False),
+            Input(
+                "active_params",
+                100e9,
+                "parameters",
+                "of the model guessed at, in what an input token costs",
+                varies=False,
+            ),
             Input("tolerance", 0.1, "", "of every clue in the inference", varies=False),
             Input("claude", "claude-sonnet-4.6", "", "price table of the library"),
             Input("gemini", "gemini-3.1-pro", "", "price table of the library"),
             Input("older_gemini", "gemini-2.5-pro", "", "price table of the library"),
-            Input("deepseek_in_price", 0.55, "$/Mtok", "R1, February 2025"),
-            Input("deepseek_in_cost", 0.138, "$/Mtok", "uncached input, audit of DeepSeek's Day 6 figures"),
-            Input("deepseek_out_price", 2.19, "$/Mtok", "R1, February 2025"),
-            Input("deepseek_out_cost", 0.300, "$/Mtok", "output, audit of DeepSeek's Day 6 figures"),
+            Input("deepseek_in_price", 0.55, "$/Mtok", "R1, February 2025", varies=False),
+            Input(
+                "deepseek_in_cost", 0.138, "$/Mtok", "uncached input, audit of DeepSeek's Day 6 figures", varies=False
+            ),
+            Input("deepseek_out_price", 2.19, "$/Mtok", "R1, February 2025", varies=False),
+            Input("deepseek_out_cost", 0.300, "$/Mtok", "output, audit of DeepSeek's Day 6 figures", varies=False),
         ),
         compute=_prices_reveal,
         acceptance=(

@@ -38,8 +38,8 @@ def _reversible(values: Values) -> Finding:
 
 def _memory_for_compute(values: Values) -> Finding:
     """Activation memory of three ways to train, their FLOP, and what a KV cache saves."""
-    shape = [int(values.number(name)) for name in ("layers", "width", "tokens")]
-    ways = memory_for_compute.training_activations(*shape, values.number("bytes_per_entry"))
+    layers, width, tokens = (int(values.number(name)) for name in ("layers", "width", "tokens"))
+    ways = memory_for_compute.training_activations(layers, width, tokens, values.number("bytes_per_entry"))
     cases = ((0, 1000), (1000, 1000), (100_000, 1000))
     return Finding(
         computed=ways["reversible"].relative_flop - 1.0,

@@ -23,7 +23,7 @@ def training_activations(layers: int, width: int, tokens: int, bytes_per_entry: 
     """Activations kept for one sequence of ``tokens``: all, inputs of layers only, or those of one layer.
 
     ``bytes_per_entry`` is what a layer keeps for each entry of the residual stream (34: Korthikanti et al. 2022,
-    without the attention scores). Recomputing from an input and running backwards both cost one more forward pass, 2 N D.
+    without the attention scores). Recomputing from inputs and running backwards both cost one more pass, 2 N D.
     """
     entries = float(tokens) * width
     layer, stream = bytes_per_entry * entries, STREAM_BYTES * entries

@@ -28,8 +28,8 @@ class Reconstruction:
 
 def weights(layers: int, width: int, seed: int) -> NDArray[np.float64]:
     """Draw layers of a random network [layer, width, width], of variance 1 / width."""
-    drawn = np.random.default_rng(seed).standard_normal((layers, width, width))
-    return drawn / np.sqrt(width)
+    drawn: NDArray[np.float64] = np.random.default_rng(seed).standard_normal((layers, width, width)) / np.sqrt(width)
+    return drawn
 
 
 def run_reversible(first: Array, second: Array, layers: Array) -> tuple[Array, Array]:

@@ -64,6 +64,24 @@ def test_the_verdict_follows_from_the_numbers(name: str) -> None:
     assert entry["verdict"] == VERDICTS[name]
 
 
+def test_the_ledger_holds_the_claims_of_the_dossier() -> None:
+    """C1 to C36, each once, in order; none that the dossier does not have."""
+    assert list(CLAIMS) == [f"C{number}" for number in range(1, 37) if f"C{number}" in CLAIMS]
+    assert set(CLAIMS) == set(VERDICTS)
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_every_claim_has_a_number_or_an_exhibit(claim: Claim) -> None:
+    """A claim that cannot be computed has an exhibit that shows it, and is the only kind called QUALITATIVE."""
+    finding = claim.compute(claim.values())
+    if finding.computed is None:
+        assert claim.exhibit
+        assert finding.holds is True
+        assert verdict_of(claim, finding) is Verdict.QUALITATIVE
+    else:
+        assert math.isfinite(finding.computed)
+
+
 def doubling(values: dict[str, float]) -> Finding:
     """Twice the input."""
     return Finding(computed=2.0 * values["x"])
