@@ -208,7 +208,7 @@ def _inputs(
     inputs = place_traffic.read(options, loads, gpus, problems)
     speed = None
     if inputs is not None:
-        replan.read(inputs.load.shape, gpus, problems)
+        replan.read(inputs.load, gpus, problems)
     try:
         speed = None if gpu_speed is None or not 1 <= gpus <= MOST_GPUS else read_speeds(gpu_speed, gpus)
     except InstanceError as error:

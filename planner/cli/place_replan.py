@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 COMMAND = "command line"
 
-PreviousOption = Annotated[Path | None, typer.Option(help="Map that runs now, or its folder; plan from it.")]
+PreviousOption = Annotated[
+    Path | None, typer.Option(help="Map that runs now, of any engine, or its folder; plan from it.")
+]
 MaxMovedOption = Annotated[
     float | None, typer.Option(help="Most slots of a layer that may move, as a fraction; needs --previous.")
 ]
@@ -118,20 +120,23 @@ class Replan:
         """Whether moves have a price by link."""
         return self.hardware is not None and (self.model is not None or self.expert_bytes is not None)
 
-    def read(self, load_shape: tuple[int, ...], gpus: int, problems: list[Problem]) -> None:
-        """Read the running map and check that it belongs to the loads; experts without a copy will be put back."""
-        from planner.exchange.maps import map_problems, read_map
-        from planner.exchange.placement_folder import MAP_NAME
+    def read(self, load: NDArray[np.float64], gpus: int, problems: list[Problem]) -> None:
+        """Read the running map, in any form, and check that it belongs to the loads [scenario, layer, expert].
+
+        Experts without a copy will be put back.
+        """
+        from planner.exchange.any_map import read_any_map
+        from planner.exchange.maps import map_problems
 
         if self.previous is None or gpus < 1:
             return
-        path = self.previous / MAP_NAME if self.previous.is_dir() else self.previous
+        dense = ~(load > 0).any(axis=(0, 2))
         try:
-            running = read_map(path)
+            running = read_any_map(self.previous, gpus=gpus, dense_layers=dense).rows
         except InstanceError as error:
             problems.extend(error.problems)
             return
-        found = map_problems(running, load_shape[2], gpus, load_shape[1], str(path))
+        found = map_problems(running, load.shape[2], gpus, load.shape[1], str(self.previous))
         problems.extend(problem for problem in found if not problem.message.startswith("no copy of expert"))
         self.running = running
 

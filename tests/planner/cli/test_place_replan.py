@@ -56,6 +56,27 @@ def test_without_a_budget_the_plan_is_made_anew(later: Path) -> None:
     assert 0 < answer["moved_fraction"] < 1
 
 
+def test_a_running_map_of_any_engine(later: Path) -> None:
+    """The old map as vLLM-Ascend JSON of its two MoE layers: a plan without moves keeps it, the dense layer filled."""
+    kept = blocks(later.parent, "old")
+    layers = [
+        {
+            "layer_id": layer,
+            "device_count": 4,
+            "device_list": [
+                {"device_id": gpu, "device_expert": experts} for gpu, experts in enumerate(kept[layer + 1].tolist())
+            ],
+        }
+        for layer in range(2)
+    ]
+    path = later.parent / "expert_map.json"
+    path.write_text(json.dumps({"moe_layer_count": 2, "layer_list": layers}))
+    command = ["--loads", str(later), "--gpus", "4", "--previous", str(path), "--max-moved", "0", "--out", "new"]
+    answer = document(*command)
+    assert answer["moved_fraction"] == 0.0
+    assert np.array_equal(np.sort(blocks(later.parent, "new")[1:], axis=2), np.sort(kept[1:], axis=2))
+
+
 def test_a_plan_that_does_not_pay_is_not_taken(later: Path) -> None:
     """Ten seconds left, 41.8 s a rearrangement (case BR08): keep the running map; in a day it pays."""
     prices = ["--hardware", "h100", "--expert-bytes", "44 MB", "--move-overhead", "41.8", "--out", "new"]
@@ -141,7 +162,8 @@ def test_slots_may_differ_from_gpu_to_gpu(loads: Path) -> None:
         (["--slots-per-gpu", "none.json"], 2, "nor a file that can be read"),
         (["--previous", "old", "--dead", "1,2"], 1, "fewer than 8 experts"),
         (["--previous", "none"], 2, "cannot be read"),
-        (["--previous", "old", "--gpus", "5"], 2, "do not spread evenly over 5 GPUs"),
+        (["--previous", "old", "--gpus", "5"], 2, "is a map for 4 ranks, not for 5"),
+        (["--previous", "old/physical_to_logical_map.json", "--gpus", "5"], 2, "do not spread evenly over 5 GPUs"),
         (["--previous", "old", "--dead", "3", "--max-changed-layers", "0"], 1, "layers must change"),
         (
             ["--previous", "old", "--hardware", "h100", "--expert-bytes", "44 m", "--remaining", "5"],
