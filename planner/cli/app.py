@@ -31,7 +31,6 @@ from planner.cli.validate import validate_app
 app = typer.Typer(
     name="planner",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Plan mixture-of-experts serving and training at least total compute cost, with a proven bound beside it.",
 )

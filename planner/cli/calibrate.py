@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 from planner.cli.validate import Split
 
@@ -16,13 +17,23 @@ def calibrate(
         list[Path], typer.Argument(help="Tables of measured rows, or results of benchmark tools.", metavar="FILE...")
     ],
     out: Annotated[Path, typer.Option(help="Profile to write, a .toml file.")],
-    profile: Annotated[str | None, typer.Option(help="Profile to start from: its values are the priors.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Profile to start from: its values are the priors.", autocompletion=complete.names_of("calibration")
+        ),
+    ] = None,
     site: Annotated[
         bool, typer.Option("--site", help="Keep the profile's values and add your site's own factors (3+ points).")
     ] = False,
     by: Annotated[Split, typer.Option(help="What is left out together for the stated error.")] = Split.group,
-    model: Annotated[str | None, typer.Option(help="Model of a benchmark tool's result.")] = None,
-    hardware: Annotated[str | None, typer.Option(help="Accelerator of a benchmark tool's result.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model of a benchmark tool's result.", autocompletion=complete.names_of("models"))
+    ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(help="Accelerator of a benchmark tool's result.", autocompletion=complete.names_of("hardware")),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine of a benchmark tool's result.")] = None,
     precision: Annotated[str | None, typer.Option(help="Storage of a benchmark tool's result.")] = None,
     tp: Annotated[int, typer.Option(help="Tensor parallel width of a benchmark tool's result.", min=1)] = 1,
@@ -40,6 +51,7 @@ def calibrate(
     --precision fp8 --out ours.toml
     """
     with reporting(output_format, quiet=quiet) as output:
+        from planner.cli.progress import counted_bar
         from planner.exchange.model_toml import frozen_toml, write_whole
         from planner.report.errors_text import calibration_text
         from planner.studies.validation.inputs import Site, read_inputs
@@ -54,9 +66,8 @@ def calibrate(
         else:
             from planner.studies.validation.calibrate import calibrate as fit_profile
 
-            result = fit_profile(
-                rows, profile or FIT_START, out.stem, by.value, lambda part: output.note(f"fitting without {part}")
-            )
+            with counted_bar("calibrate", shown=not quiet, what="parts") as told:
+                result = fit_profile(rows, profile or FIT_START, out.stem, by.value, told)
         write_whole(out, frozen_toml(result.profile))
         payload: dict[str, Any] = result.document | {"path": str(out)}
         output.document(payload, lambda: calibration_text(payload))

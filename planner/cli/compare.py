@@ -6,13 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.options import BackendOption, GapOption, LoadsOption, SetOption, TimeLimitOption, WorkersOption
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
-CasesArgument = Annotated[list[str], typer.Argument(metavar="CASE...", help="Case files or names.")]
+CasesArgument = Annotated[
+    list[str], typer.Argument(metavar="CASE...", help="Case files or names.", autocompletion=complete.names_of("cases"))
+]
 StrategiesOption = Annotated[
     str | None,
-    typer.Option("--strategies", help="Comma-separated names; all by default (see `planner list strategies`)."),
+    typer.Option(
+        "--strategies",
+        help="Comma-separated names; all by default (see `planner list strategies`).",
+        autocompletion=complete.strategies,
+    ),
 ]
 
 
@@ -37,7 +44,7 @@ def compare(
         from planner.solver.options import SolveOptions
         from planner.studies.api import open_serving_case
         from planner.studies.compare import compare_strategies
-        from planner.studies.sweeps.engine import engine_of
+        from planner.studies.engine import engine_of
 
         engine = engine_of(backend, workers)
         instances = [open_serving_case(case, changes or (), loads) for case in cases]

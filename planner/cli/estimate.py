@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 EXAMPLE = (
@@ -15,11 +16,27 @@ EXAMPLE = (
 
 
 def estimate(
-    model: Annotated[str, typer.Option(help="A shipped model, a hub name or a path to a TOML.")],
-    hardware: Annotated[str, typer.Option(help="A shipped accelerator, a driver's name for it, or a path.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A shipped model, a hub name or a path to a TOML.", autocompletion=complete.names_of("models")
+        ),
+    ],
+    hardware: Annotated[
+        str,
+        typer.Option(
+            help="A shipped accelerator, a driver's name for it, or a path.",
+            autocompletion=complete.names_of("hardware"),
+        ),
+    ],
     isl: Annotated[int, typer.Option(help="Prompt tokens of a request.")],
     osl: Annotated[int, typer.Option(help="Output tokens of a request.")],
-    engine: Annotated[str, typer.Option(help="vllm, sglang, trtllm or other.")] = "other",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="vllm, sglang, trtllm or other.", autocompletion=complete.one_of("vllm", "sglang", "trtllm", "other")
+        ),
+    ] = "other",
     tp: Annotated[int, typer.Option(help="Tensor parallel width.")] = 1,
     dp: Annotated[int, typer.Option(help="Attention data parallel ranks.")] = 1,
     ep: Annotated[int | None, typer.Option(help="Expert parallel width; default: tp x dp with dp > 1, else 1.")] = None,
@@ -29,7 +46,12 @@ def estimate(
     precision: Annotated[str | None, typer.Option(help="Storage: bf16, fp8, nvfp4, ...; default: the model's.")] = None,
     cached_share: Annotated[float, typer.Option(help="Share of the prompt whose KV is already there.")] = 0.0,
     tokens_per_step: Annotated[float, typer.Option(help="Accepted tokens a decode step; 1: no speculation.")] = 1.0,
-    profile: Annotated[str | None, typer.Option(help="Calibration profile; default: the shipped fit.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibration profile; default: the shipped fit.", autocompletion=complete.names_of("calibration")
+        ),
+    ] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
@@ -68,7 +90,8 @@ def _text(payload: dict[str, Any]) -> str:
     heading = (
         f"{payload['model']} on {payload['gpus']} x {payload['hardware']}, {payload['engine']}, "
         f"tp {payload['tensor_parallel']} dp {payload['data_parallel']} ep {payload['expert_parallel']} "
-        f"pp {payload['pipeline_parallel']}, {payload['concurrency']:g} requests in flight, profile {payload['profile']}"
+        f"pp {payload['pipeline_parallel']}, {payload['concurrency']:g} requests in flight, "
+        f"profile {payload['profile']}"
     )
     lines = [heading, ""]
     for label, key, scale, unit in (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 if TYPE_CHECKING:
@@ -21,9 +22,21 @@ EXAMPLE = "Example: planner export placement --to sglang --model deepseek-v3 --o
 
 def export(
     source: Annotated[Path, typer.Argument(help="A run folder of solve or place, or a map file of any kind.")],
-    to: Annotated[str, typer.Option("--to", help="sglang, vllm, vllm-ranks, vllm-ascend, hygon or trtllm.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="sglang, vllm, vllm-ranks, vllm-ascend, hygon or trtllm.",
+            autocompletion=complete.one_of("sglang", "vllm", "vllm-ranks", "vllm-ascend", "hygon", "trtllm"),
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="File or folder; default: beside the source.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model: its layers, and the limits of its dispatch.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Model: its layers, and the limits of its dispatch.", autocompletion=complete.names_of("models")
+        ),
+    ] = None,
     first_moe_layer: Annotated[int | None, typer.Option(help="Decoder layer of the first MoE layer.")] = None,
     gpus: Annotated[int | None, typer.Option(help="Expert-parallel ranks, where the source does not say.")] = None,
     gpus_per_node: Annotated[int | None, typer.Option(help="Also tell how many nodes a token can reach.")] = None,

@@ -53,7 +53,7 @@ def hf(
         if out is not None:
             write_whole(out, toml)
         payload = _payload(imported, out) | ({"toml": toml} if out is None else {})
-        output.document(payload, lambda: toml if out is None else _summary(payload))
+        output.document(payload, lambda: toml if out is None else _summary(payload), as_it_is=out is None)
 
 
 def _payload(imported: Imported, out: Path | None) -> dict[str, Any]:

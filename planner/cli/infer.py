@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 if TYPE_CHECKING:
@@ -20,8 +21,20 @@ def infer() -> None:
     """Say what prices and speeds tell of the model behind them."""
 
 
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Price table: a .toml, a .csv, or a shipped name.")]
-MachineOption = Annotated[str, typer.Option("--hardware", help="GPU the seller is taken to use (for a .csv).")]
+FileArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="Price table: a .toml, a .csv, or a shipped name.",
+        autocompletion=complete.names_of("prices/api"),
+    ),
+]
+MachineOption = Annotated[
+    str,
+    typer.Option(
+        "--hardware", help="GPU the seller is taken to use (for a .csv).", autocompletion=complete.names_of("hardware")
+    ),
+]
 PriceOption = Annotated[float, typer.Option("--usd-per-gpu-hour", min=1e-6, help="Its price (for a .csv).")]
 
 

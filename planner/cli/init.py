@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 EXAMPLE = (
@@ -15,8 +16,18 @@ EXAMPLE = (
     "--output-tokens 500 --ttft '2 s' --tpot '50 ms' --out my_case.toml"
 )
 
-ModelOption = Annotated[str | None, typer.Option("--model", help="Model; `planner list models` names them.")]
-HardwareOption = Annotated[str | None, typer.Option("--hardware", help="GPU; `planner list hardware` names them.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Model; `planner list models` names them.", autocompletion=complete.names_of("models")
+    ),
+]
+HardwareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hardware", help="GPU; `planner list hardware` names them.", autocompletion=complete.names_of("hardware")
+    ),
+]
 GpusOption = Annotated[int | None, typer.Option("--gpus", min=1, max=10**6, help="GPUs there are; default: no limit.")]
 RateOption = Annotated[str | None, typer.Option("--requests-per-s", help="Requests a second.")]
 InputOption = Annotated[int | None, typer.Option("--input-tokens", min=1, max=10**9, help="Tokens of a prompt.")]

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-CaseArgument = Annotated[str, typer.Argument(help="A case file, or the name of one (see `planner list cases`).")]
+from planner.cli import complete
+
+CaseArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A case file, or the name of one (see `planner list cases`).", autocompletion=complete.names_of("cases")
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the case, e.g. pools.nvl72.domains=3."),
@@ -22,5 +29,12 @@ TimeLimitOption = Annotated[float | None, typer.Option("--time-limit", min=0.0, 
 GapOption = Annotated[float, typer.Option("--gap", min=0.0, help="Relative gap at which the search may stop.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the solver.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Solves side by side.")]
-BackendOption = Annotated[str, typer.Option("--backend", help="processes, or ray: a local or an existing Ray cluster.")]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="processes, or ray: a local or an existing Ray cluster.",
+        autocompletion=complete.one_of("processes", "ray"),
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the solver and of placement search.")]

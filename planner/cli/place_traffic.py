@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from planner.cli import complete
 from planner.errors import Problem
 
 if TYPE_CHECKING:
@@ -39,10 +40,25 @@ BalanceFloorOption = Annotated[
     float | None, typer.Option(help="Fewest destinations with at least this balance on unseen tokens.")
 ]
 FrontierOption = Annotated[int, typer.Option(help="Points of the frontier between balance and destinations.")]
-ModelOption = Annotated[str | None, typer.Option(help="Model name or file: top-k, expert size, bytes a token.")]
-HardwareOption = Annotated[str | None, typer.Option(help="GPU name or file: seconds, and dollars where priced.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Model name or file: top-k, expert size, bytes a token.", autocompletion=complete.names_of("models")
+    ),
+]
+HardwareOption = Annotated[
+    str | None,
+    typer.Option(
+        help="GPU name or file: seconds, and dollars where priced.", autocompletion=complete.names_of("hardware")
+    ),
+]
 TokensPerGpuOption = Annotated[float | None, typer.Option(help="Tokens of a step that start on each GPU.")]
-CalibrationOption = Annotated[str, typer.Option(help="Efficiencies of kernels and links, name or file.")]
+CalibrationOption = Annotated[
+    str,
+    typer.Option(
+        help="Efficiencies of kernels and links, name or file.", autocompletion=complete.names_of("calibration")
+    ),
+]
 PricesOption = Annotated[
     str | None, typer.Option(help="Price column, name or file; default: tco_neocloud, or one that has a price.")
 ]

@@ -1,4 +1,4 @@
-"""One line on stderr that tells how a long solve is doing."""
+"""How a long run is doing, on stderr: a line for a solve, a bar for what is counted."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _QUIET_S = 1.0
 _INTERVAL_S = 0.2
 _LINE_S = 5.0
+_LONGEST_TITLE = 24
 
 
 class ProgressLine:
@@ -57,37 +58,120 @@ def _number(value: float) -> str:
 
 
 @contextmanager
-def points_bar(title: str, *, shown: bool) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
-    """Show how many points are done, how fast, and how long is left; plain lines where stderr is no terminal.
+def points_bar(
+    title: str, *, shown: bool, what: str = "points"
+) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
+    """Show how many points are done, how fast, and how long is left.
 
     Yields the function to call with each new row, the points done and all points.
     """
+    with counted_bar(title, shown=shown, what=what) as advance:
+        yield lambda row, done, points: advance("", done, points)
+
+
+@contextmanager
+def counted_bar(title: str, *, shown: bool, what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar with rate and time left after a first second; plain lines every five where stderr is no terminal.
+
+    Yields the function to call with the name of the stage (empty: ``title``), what is done of it, and all of it. A new
+    stage starts its own clock.
+    """
     if not shown:
-        yield lambda row, done, points: None
+        yield lambda stage, done, all_of_it: None
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    bar = _Bar(title, what) if sys.stderr.isatty() else _Lines(title, what)
+    try:
+        yield bar.advance
+    finally:
+        bar.close()
 
-    console = Console(stderr=True)
-    began = time.perf_counter()
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task("points", total=None)
-        last = began
 
-        def update(row: dict[str, Any], done: int, points: int) -> None:
-            nonlocal last
-            progress.update(bar, completed=done, total=points)
-            now = time.perf_counter()
-            if not console.is_terminal and (now - last > _LINE_S or done == points):
-                last = now
-                sys.stderr.write(f"{title}: {done} of {points} points, {now - began:.0f} s\n")
+class _Lines:
+    """Plain lines, at most one every five seconds, and a last one for what took longer than that."""
 
-        yield update
+    def __init__(self, title: str, what: str) -> None:
+        self.title, self.what = title, what
+        self.stage, self.began, self.last = "", time.perf_counter(), time.perf_counter()
+        self.at_start, self.latest, self.told = 0, "", True
+
+    def advance(self, stage: str, done: int, all_of_it: int) -> None:
+        """Take what is done of a stage."""
+        now = time.perf_counter()
+        if stage != self.stage:
+            # of a resumed run what was there is no work of this one
+            self.stage, self.began, self.at_start = stage, now, done
+        seconds = now - self.began
+        pace = _pace(done - self.at_start, all_of_it - done, seconds)
+        self.latest, self.told = (
+            f"{stage or self.title}: {done} of {all_of_it} {self.what}, {seconds:.0f} s{pace}",
+            False,
+        )
+        if now - self.last >= _LINE_S:
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        self.last, self.told = now, True
+        sys.stderr.write(self.latest + "\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Tell the end of what has been told about."""
+        if not self.told and self.last > self.began:
+            self._tell(time.perf_counter())
+
+
+def _pace(done: int, left: int, seconds: float) -> str:
+    """Rate and time left, once something is done."""
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    shown = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+    return f", {shown}" + (f", {left / rate:.0f} s left" if left > 0 else "")
+
+
+class _Bar:
+    """A bar of rich on a terminal, there after a first second and gone at the end."""
+
+    def __init__(self, title: str, what: str) -> None:
+        self.title, self.what = title, what
+        self.began = time.perf_counter()
+        self.stage: str | None = None
+        self.at_start, self.stage_began = 0, self.began
+        self.progress: Any = None
+        self.task: Any = None
+
+    def advance(self, stage: str, done: int, all_of_it: int) -> None:
+        """Take what is done of a stage."""
+        now = time.perf_counter()
+        if stage != self.stage:
+            self.stage, self.at_start, self.stage_began = stage, done, now
+        if self.progress is None and now - self.began < _QUIET_S and done < all_of_it:
+            return
+        if self.progress is None:
+            self._open()
+        pace = _pace(done - self.at_start, all_of_it - done, now - self.stage_began)
+        name = (stage or self.title)[:_LONGEST_TITLE]
+        self.progress.update(self.task, description=name, completed=done, total=all_of_it, pace=pace.removeprefix(", "))
+
+    def _open(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[pace]}", markup=False),
+        )
+        # one writer on the terminal: lines that others print would tear the bar, so they are left alone
+        self.progress = Progress(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self.progress.start()
+        self.task = self.progress.add_task(self.title[:_LONGEST_TITLE], total=None, pace="")
+
+    def close(self) -> None:
+        """Wipe the bar."""
+        if self.progress is not None:
+            self.progress.stop()

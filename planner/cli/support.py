@@ -38,9 +38,20 @@ class Output:
         self.format = output_format
         self.quiet = quiet
 
-    def document(self, payload: dict[str, Any], render: Callable[[], str]) -> None:
-        """Print the answer: the payload as one JSON document, or the text that ``render`` makes of it."""
-        text = json.dumps(json_ready(payload), indent=2) if self.format is Format.json else render()
+    def document(self, payload: dict[str, Any], render: Callable[[], str], *, as_it_is: bool = False) -> None:
+        """Print the answer: the payload as one JSON document, or the text that ``render`` makes of it.
+
+        The text is broken at 80 columns, unless it is a file's content to print ``as_it_is``.
+        """
+        if self.format is Format.json:
+            text = json.dumps(json_ready(payload), indent=2)
+        elif as_it_is:
+            text = render()
+        else:
+            from planner.cli.colour import coloured
+            from planner.report.wrapping import fitted
+
+            text = coloured(fitted(render()))
         sys.stdout.write(text.rstrip("\n") + "\n")
         sys.stdout.flush()
 

@@ -7,12 +7,29 @@ from typing import Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.options import BackendOption, TimeLimitOption, WorkersOption
-from planner.cli.support import Format, FormatOption, QuietOption, reporting
+from planner.cli.support import Format, FormatOption, Output, QuietOption, reporting
 
-SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of one.")]
+SweepArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SWEEP", help="A sweep file, or the name of one.", autocompletion=complete.names_of("sweeps")
+    ),
+]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Keep the points that the folder already holds.")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the table. Default: outputs/sweep_NAME.")]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plan-cluster",
+        metavar="NODESxWORKERS",
+        help="Solve nothing; from the seconds in the table tell how long a cluster such as 100x8 would take.",
+    ),
+]
+NodePriceOption = Annotated[
+    float | None, typer.Option("--usd-per-node-hour", min=0.0, help="Price of a node, for --plan-cluster.")
+]
 MOST_SHOWN = 40
 
 
@@ -23,6 +40,8 @@ def sweep(
     resume: ResumeOption = False,
     out: OutFolder = None,
     time_limit: TimeLimitOption = None,
+    plan_cluster: ClusterOption = None,
+    usd_per_node_hour: NodePriceOption = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
@@ -38,10 +57,14 @@ def sweep(
         from planner.studies.sweeps.run import load_sweep, run_sweep, sweep_options
 
         spec = load_sweep(name)
+        folder = out or DEFAULT_FOLDER / f"sweep_{spec.name}"
+        if plan_cluster is not None:
+            _plan(output, spec.size(), folder, plan_cluster, usd_per_node_hour)
+            return
         with points_bar(spec.name, shown=not quiet) as update:
             payload = run_sweep(
                 spec,
-                out or DEFAULT_FOLDER / f"sweep_{spec.name}",
+                folder,
                 workers=workers,
                 backend=backend,
                 resume=resume,
@@ -51,6 +74,14 @@ def sweep(
         output.document(payload, lambda: _text(payload))
         if payload["failed"]:
             raise typer.Exit(3)
+
+
+def _plan(output: Output, points: int, folder: Path, text: str, usd_per_node_hour: float | None) -> None:
+    from planner.studies.sweeps.cluster import cluster_text, parse_cluster, plan_cluster
+    from planner.studies.sweeps.table import peek
+
+    plan = plan_cluster(peek(folder), points, parse_cluster(text, usd_per_node_hour))
+    output.document(plan, lambda: cluster_text(plan))
 
 
 def _text(payload: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ EXAMPLE = (
 
 
 def tokens(
-    law: Annotated[str, typer.Option(help="A law by name or path; 'all' answers under every shipped law.")],
+    law: Annotated[
+        str,
+        typer.Option(
+            help="A law by name or path; 'all' answers under every shipped law.", autocompletion=complete.laws
+        ),
+    ],
     inference_tokens: Annotated[float, typer.Option(help="Tokens served over the model's life, T.")],
     loss: Annotated[float | None, typer.Option(help="Loss to reach, nats a token.")] = None,
     match_params: Annotated[float | None, typer.Option(help="Reach the loss of a model of this size.")] = None,
@@ -108,14 +114,14 @@ def _table(answers: dict[str, TokenAnswer | NoPlanFound]) -> str:
     from planner.errors import NoPlanFound
 
     lines = [
-        f"{'law':<14}{'params':>9}{'tokens':>10}{'loss':>9}{'cost FLOP':>12}{'D/20N':>8}{'D/law':>8}{'serve/train':>12}"
+        f"{'law':<13}{'params':>9}{'tokens':>10}{'loss':>9}{'cost FLOP':>11}{'D/20N':>8}{'D/law':>8}{'serve/train':>12}"
     ]
     for name, answer in answers.items():
         if isinstance(answer, NoPlanFound):
-            lines.append(f"{name:<14}no plan: {'; '.join(answer.reasons)}")
+            lines.append(f"{name:<13} no plan: {'; '.join(answer.reasons)}")
             continue
         lines.append(
-            f"{name:<14}{answer.params:>9.3g}{answer.tokens:>10.3g}{answer.loss:>9.4f}{answer.cost_flop:>12.4g}"
+            f"{name:<13}{answer.params:>9.3g}{answer.tokens:>10.3g}{answer.loss:>9.4f}{answer.cost_flop:>11.4g}"
             f"{answer.overtraining_rule20:>8.3g}{answer.overtraining_law:>8.3g}{answer.serving_over_training:>12.3g}"
         )
     warnings = [f"warning: {text}" for a in answers.values() if not isinstance(a, NoPlanFound) for text in a.warnings]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 validate_app = typer.Typer(name="validate", no_args_is_help=True, help="Score the cost models on measured rows.")
@@ -31,7 +32,12 @@ def validate() -> None:
 @validate_app.command("serving")
 def serving(
     file: Annotated[Path, typer.Argument(help="Measured rows; columns as in measured_serving.csv.")],
-    profile: Annotated[str | None, typer.Option(help="Calibration profile; default: the shipped fit.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibration profile; default: the shipped fit.", autocompletion=complete.names_of("calibration")
+        ),
+    ] = None,
     by: Annotated[Split, typer.Option(help="Rows of one line of the table; group: model, accelerator, engine.")] = (
         Split.group
     ),
@@ -51,10 +57,12 @@ def serving(
     Example: planner validate serving measured_serving.csv --by hardware
     """
     with reporting(output_format, quiet=quiet) as output:
+        from planner.cli.progress import counted_bar
         from planner.report.errors_text import validation_text
         from planner.studies.validation.predictor import DEFAULT_PROFILE
         from planner.studies.validation.validate import Question, validate_serving
 
         question = Question(file, profile or DEFAULT_PROFILE, by.value, left_out, predictions)
-        payload: dict[str, Any] = validate_serving(question, lambda part: output.note(f"fitting without {part}"))
+        with counted_bar("validate", shown=not quiet, what="parts") as told:
+            payload: dict[str, Any] = validate_serving(question, told)
         output.document(payload, lambda: validation_text(payload))

@@ -57,7 +57,17 @@ def load_case(
         With every problem of every file, each with file, key and remedy.
     """
     path = library.find("cases", str(name_or_path))
-    data = overrides.apply(read_toml(path), changes or {}, str(path))
+    data, misplaced = overrides.applied(read_toml(path), changes or {}, str(path))
+    if misplaced:
+        # what else is wrong is told with them
+        problems = list(misplaced)
+        collect(problems, lambda: _read(data, path, loads, loads_note))
+        raise InstanceError(dict.fromkeys(problems))
+    return _read(data, path, loads, loads_note)
+
+
+def _read(data: dict[str, Any], path: Path, loads: Loads | None, loads_note: str) -> Instance | LifecycleInstance:
+    """Build what the tables of a case say."""
     case = _checked(_beside(data, path.parent), str(path))
     if case.lifecycle is not None:
         return _lifecycle(case, case.lifecycle, str(path), loads is not None)
@@ -84,7 +94,7 @@ def _checked(data: dict[str, Any], file: str) -> CaseSpec:
     return case
 
 
-_NAMES_FILES = ("model", "calibration", "hardware", "price_column", "family", "law")
+_NAMES_FILES = ("model", "calibration", "hardware", "price_column", "family", "law", "tiers")
 
 
 def _beside(table: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -20,7 +20,16 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     InstanceError
         For every text without ``=`` or with an empty key.
     """
-    problems, parsed = [], {}
+    parsed, problems = well_formed(assignments)
+    if problems:
+        raise InstanceError(problems)
+    return parsed
+
+
+def well_formed(assignments: Iterable[str]) -> tuple[dict[str, Any], list[Problem]]:
+    """Read the texts that are of the form key=value, and name the others."""
+    problems: list[Problem] = []
+    parsed: dict[str, Any] = {}
     for text in assignments:
         key, separator, value = text.partition("=")
         if not separator or not key.strip():
@@ -29,9 +38,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
             )
         else:
             parsed[key.strip()] = _value(value.strip())
-    if problems:
-        raise InstanceError(problems)
-    return parsed
+    return parsed, problems
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - any TOML value
@@ -52,7 +59,16 @@ def apply(data: dict[str, Any], changes: Mapping[str, Any], file: str) -> dict[s
     InstanceError
         For every key whose path does not exist.
     """
-    result, problems = copy.deepcopy(data), []
+    result, problems = applied(data, changes, file)
+    if problems:
+        raise InstanceError(problems)
+    return result
+
+
+def applied(data: dict[str, Any], changes: Mapping[str, Any], file: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Return ``data`` with the keys replaced whose path exists, and the problems of the others."""
+    result = copy.deepcopy(data)
+    problems: list[Problem] = []
     for key, value in changes.items():
         *path, last = key.split(".")
         table = _walk(result, path)
@@ -64,9 +80,7 @@ def apply(data: dict[str, Any], changes: Mapping[str, Any], file: str) -> dict[s
             _replace_other_price(table, last, ".".join(path), changes)
         else:
             problems.append(Problem(file, key, "no such table to set", "use dots between table, entry name and key"))
-    if problems:
-        raise InstanceError(problems)
-    return result
+    return result, problems
 
 
 _OTHER_PRICE = {"usd_per_gpu_hour": "price_column", "price_column": "usd_per_gpu_hour"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from planner.units import parse
 
@@ -47,3 +48,24 @@ class Frozen(BaseModel):
     """Base of every schema: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any value of a file
+        """Refuse true and false where numbers stand: Python would count them as 1 and 0."""
+        values = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else (value,)
+        if any(isinstance(entry, bool) for entry in values) and _holds_numbers_only(cls, info.field_name or ""):
+            raise ValueError("is true or false, must be a number")
+        return value
+
+
+@functools.cache
+def _holds_numbers_only(schema: type[Frozen], field: str) -> bool:
+    """Whether a field takes numbers, and nowhere true or false."""
+    kinds = _kinds(schema.model_fields[field].annotation)
+    return any(kind in (int, float) for kind in kinds) and not any(kind in (bool, Any) for kind in kinds)
+
+
+def _kinds(annotation: Any) -> list[Any]:  # noqa: ANN401 - a type as written
+    inner = get_args(annotation)
+    return [kind for part in inner for kind in _kinds(part)] if inner else [annotation]

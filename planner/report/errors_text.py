@@ -9,7 +9,6 @@ from planner.report.terminal import add_row, empty_table, printed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-WIDTH = 110
 COLUMNS = ("n", "TPOT", "TTFT", "tok/s/GPU")
 NOTE = "Each cell: mean / median absolute error in %, and the median signed error."
 
@@ -64,7 +63,7 @@ def _table(title: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     for name, entry in rows:
         cells = (_cell(entry, metric) for metric in ("tpot", "ttft", "throughput"))
         add_row(table, str(name).replace("_", " "), entry.get("n", entry.get("n_tpot", "")), *cells)
-    return printed(table, WIDTH)
+    return printed(table)
 
 
 def _cell(entry: Mapping[str, Any], metric: str) -> str:

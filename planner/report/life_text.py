@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+LAWS_BESIDE = 3
+"""Columns of laws that fit beside each other."""
+
 
 def print_reference(console: Console, payload: Mapping[str, Any]) -> None:
     """Print what was really paid beside the plans, and why they differ."""
@@ -33,18 +36,27 @@ def print_lifecycle(console: Console, payload: Mapping[str, Any]) -> None:
     _bullets(console, [*life.meaning(payload), *warned, *given])
     print_titled(console, _members(payload))
     _bullets(console, (f"{name} is out: {text}" for name, text in life.members_out(payload)))
-    columns, rows = life.law_table(payload)
-    laws = empty_table("The same case under each loss law", columns)
-    for row in rows:
-        add_row(laws, *row)
-    print_titled(console, laws)
+    _print_laws(console, payload)
     _bullets(console, (f"No plan under law {name}: {text}." for name, text in life.reasons_without_plan(payload)))
+
+
+def _print_laws(console: Console, payload: Mapping[str, Any]) -> None:
+    """Print what is chosen under each law, a few laws beside each other."""
+    columns, rows = life.law_table(payload)
+    title = "The same case under each loss law"
+    for first in range(1, len(columns), LAWS_BESIDE):
+        part = slice(first, first + LAWS_BESIDE)
+        table = empty_table(title, (columns[0], *columns[part]))
+        for row in rows:
+            add_row(table, row[0], *row[part])
+        print_titled(console, table)
+        title = ""  # the second table goes on under the same title
 
 
 def print_titled(console: Console, table: Table) -> None:
     """Print a table under its title: the table itself would fold the title to its own width."""
     title, table.title = table.title, None
-    console.print(title, table, sep="\n")
+    console.print(*((title, table, "") if title else (table, "")), sep="\n")
 
 
 def _members(payload: Mapping[str, Any]) -> Table:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-WIDTH = 110
-"""Columns of the text."""
+WIDTH = 80
+"""Columns of the text: what every terminal has."""
 
 
 def empty_table(title: str, columns: Iterable[str], left: int = 1) -> Table:
@@ -21,7 +21,7 @@ def empty_table(title: str, columns: Iterable[str], left: int = 1) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(words.clean(column), justify="left" if index < left else "right", overflow="fold")
     return table
@@ -32,15 +32,11 @@ def add_row(table: Table, *cells: object) -> None:
     table.add_row(*(words.clean(cell) for cell in cells))
 
 
-NARROW = 80
-"""Columns that every terminal has."""
-
-
-def printed(table: Table, width: int = NARROW) -> str:
-    """Text of a table, no colour codes, at most ``width`` columns a line."""
+def printed(table: Table, width: int = WIDTH) -> str:
+    """Text of a table between empty lines, no colour codes, at most ``width`` columns a line."""
     from rich.console import Console
 
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, markup=False, emoji=False, highlight=False)
     console.print(table)
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+    return "\n".join(["", *(line.rstrip() for line in stream.getvalue().splitlines()), ""])

@@ -33,7 +33,18 @@ def render_text(payload: Mapping[str, Any]) -> str:
         print_reference(console, payload)
     if "lifecycle" in payload:
         print_lifecycle(console, payload)
-    parts = (_classes, _layouts, _service, _pools, _breakdown, _placement, _binding, _savings, _one_more_request)
+    parts = (
+        _classes,
+        _layouts,
+        _service,
+        _pools,
+        _price_sources,
+        _breakdown,
+        _placement,
+        _binding,
+        _savings,
+        _one_more_request,
+    )
     for part in parts:
         table = part(payload)
         if table.row_count:
@@ -86,7 +97,7 @@ def _life_costs(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _classes(payload: Mapping[str, Any]) -> Table:
     table = empty_table(
         "Demand, and the longest times reached",
-        ("class", "requests/s", "tokens in", "cached", "tokens out", "TTFT", "TPOT", "percentile"),
+        ("class", "req/s", "in", "cached", "out", "TTFT / limit", "TPOT / limit", "at"),
     )
     for entry, row in zip(payload["demand"], facts.class_rows(payload), strict=True):
         add_row(
@@ -96,26 +107,27 @@ def _classes(payload: Mapping[str, Any]) -> Table:
             f"{entry['input_tokens']:,}",
             words.share(entry["cached_share"]),
             f"{entry['output_tokens']:,}",
-            words.against(row.ttft_s, row.ttft_limit_s),
-            words.against(row.tpot_s, row.tpot_limit_s),
-            words.number(100 * entry["percentile"]),
+            _beside(row.ttft_s, row.ttft_limit_s),
+            _beside(row.tpot_s, row.tpot_limit_s),
+            f"p{words.number(100 * entry['percentile'])}",
         )
     return table
 
 
+def _beside(reached_s: float | None, limit_s: float | None) -> str:
+    return words.against(reached_s, limit_s).replace(" of ", " / ")
+
+
 def _layouts(payload: Mapping[str, Any]) -> Table:
-    table = empty_table(
-        "Deployments",
-        ("name", "pool", "phase", "replicas x GPUs", "TP/DP/EP/PP", "slots/GPU", "batch a rank", "$/h"),
-        left=3,
-    )
+    # the phase is the first word of each name
+    columns = ("name", "pool", "n x GPUs", "TP/DP/EP/PP", "slots/GPU", "batch a rank", "$/h")
+    table = empty_table("Deployments", columns, left=2)
     usd = facts.deployment_usd_per_hour(payload)
     for entry in payload["decisions"]["deployments"]:
         add_row(
             table,
             entry["name"],
             entry["pool"],
-            words.PHASES[entry["phase"]],
             f"{entry['replicas']:,} x {entry['gpus']:,}",
             words.layout(entry).replace(" ", ""),
             entry["slots_per_gpu"],
@@ -128,7 +140,7 @@ def _layouts(payload: Mapping[str, Any]) -> Table:
 def _service(payload: Mapping[str, Any]) -> Table:
     table = empty_table(
         "What each deployment serves",
-        ("deployment", "class", "requests/s", "TTFT", "TPOT", "utilisation", "HBM", "imbalance"),
+        ("deployment", "class", "req/s", "TTFT", "TPOT", "busy", "HBM", "imbalance"),
         left=2,
     )
     by_name = {entry["name"]: entry for entry in payload["decisions"]["deployments"]}
@@ -139,8 +151,8 @@ def _service(payload: Mapping[str, Any]) -> Table:
             row.deployment,
             row.name,
             words.number(row.requests_per_s),
-            words.against(row.ttft_s, row.ttft_limit_s),
-            words.against(row.tpot_s, row.tpot_limit_s),
+            words.against(row.ttft_s, None),
+            words.against(row.tpot_s, None),
             words.percent(entry["utilisation"]),
             words.percent(facts.memory_share(entry)),
             words.fixed(entry["imbalance"], 4),
@@ -149,12 +161,8 @@ def _service(payload: Mapping[str, Any]) -> Table:
 
 
 def _pools(payload: Mapping[str, Any]) -> Table:
-    table = empty_table(
-        "Pools",
-        ("pool", "hardware", "domains used", "GPUs used", "paid", "idle", "$/GPU-hour", "price"),
-        left=2,
-    )
-    table.columns[-1].justify = "left"
+    columns = ("pool", "hardware", "domains used", "GPUs used", "paid", "idle", "$/GPU-hour")
+    table = empty_table("Pools", columns, left=2)
     for pool in payload["decisions"]["pools"]:
         add_row(
             table,
@@ -165,8 +173,17 @@ def _pools(payload: Mapping[str, Any]) -> Table:
             f"{pool['gpus_paid']:,}",
             f"{pool['gpus_idle']:,}",
             words.usd(pool["usd_per_gpu_hour"]),
-            pool["price"],
         )
+    return table
+
+
+def _price_sources(payload: Mapping[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.title = "Where the prices come from"
+    for pool in payload["decisions"]["pools"]:
+        add_row(table, f" {pool['pool']}", pool["price"])
     return table
 
 

@@ -16,8 +16,8 @@ from planner.strategies.moves import interchangeable, moved_slots, relabel
 from planner.strategies.problem import PlacementRequest
 from planner.strategies.routed_traffic import estimated_traffic
 from planner.strategies.traffic import remote_share
+from planner.studies.engine import Engine
 from planner.studies.serving import ServingAnswer, solve_serving
-from planner.studies.sweeps.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -18,6 +18,7 @@ from planner.solver.highs import solve_pyomo
 from planner.solver.matrix import compile_pyomo
 from planner.solver.options import SolveOptions
 from planner.strategies.bounds import imbalance_lower_bound
+from planner.studies.conflict_words import in_words
 from planner.units import with_prefix
 
 if TYPE_CHECKING:
@@ -118,15 +119,20 @@ def reasons_without_plan(
     """Name the smallest set of limits in conflict, or say that time ran out before a plan was found."""
     if result.stop_reason != "infeasible":
         return [f"stopped ({result.stop_reason}) before any plan was found; give more time"]
-    rows = infeasible_rows(compile_pyomo(program.model).matrix)
+    conflict = in_words(infeasible_rows(compile_pyomo(program.model).matrix), instance, tables)
     there = [
-        f"{pool.name}: {pool.domains} domains of {pool.gpus_per_domain} GPUs each are not enough"
+        f"{pool.name}: {_count(pool.domains)} of {pool.gpus_per_domain} GPUs each are not enough"
         for pool in instance.pools
         if pool.domains is not None
     ]
     demand = ", ".join(f"{entry.name} {entry.requests_per_s:g}/s" for entry in instance.demand)
     needed = _domains_needed(instance)
-    return [*there, f"demand {demand}", *needed, f"rows in conflict: {', '.join(rows)}"]
+    together = [f"these cannot hold together: {'; '.join(conflict)}"] if conflict else []
+    return [*there, f"demand {demand}", *needed, *together]
+
+
+def _count(domains: int) -> str:
+    return "1 domain" if domains == 1 else f"{domains} domains"
 
 
 def _domains_needed(instance: Instance) -> list[str]:

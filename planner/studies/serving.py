@@ -40,6 +40,7 @@ _SIDE_SOLVE_S = 20.0
 _SIDE_SOLVE_NODES = 4000
 _AFTER_INTERRUPT_S = 3.0
 _LEAST_S = 0.5
+_COARSE_GAP = 0.01
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
 
 
@@ -74,6 +75,11 @@ class _Search:
     began: float = field(default_factory=time.perf_counter)
     solves: list[SolveResult] = field(default_factory=list)
     stopped_between_solves: bool = False
+
+    @property
+    def coarse(self) -> bool:
+        """Whether many points are solved to a wide gap: among equal costs any kinds of deployments will do."""
+        return self.options.repeatable and self.options.gap >= _COARSE_GAP
 
     @property
     def interrupted(self) -> bool:
@@ -156,7 +162,9 @@ def _program(search: _Search, tables: CostTables) -> fleet.FleetProgram:
         raise NoPlanFound(missing)
     program = fleet.build(tables)
     if search.start is not None:
-        program.start_from(replicas_of(search.start, tables))
+        most = {c: variable.ub for c, variable in program.model.replicas.items()}
+        held = replicas_of(search.start, tables)
+        program.start_from({c: count if most[c] is None else min(count, int(most[c])) for c, count in held.items()})
     return program
 
 
@@ -212,7 +220,8 @@ def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]
 def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:
     """Among plans that cost no more take one with the fewest GPUs, and among those the fewest kinds of deployments.
 
-    Where a solve for one of these aims finds nothing, what was held before stands.
+    A coarse search leaves out the kinds: in sweeps that aim took most of the time, and no bound rests on it. Where a
+    solve for one of these aims finds nothing, what was held before stands.
     """
     program = latest.program
     choice = program.extract()
@@ -222,8 +231,9 @@ def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:
     if not search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE), warm=True).has_point:
         return choice
     choice = program.extract()
-    if search.instance.model.moe_layers and not latest.placed:
-        # nothing has been placed: this round only tells what to place
+    # while nothing has been placed the round only tells what to place
+    only_to_place = search.instance.model.moe_layers and not latest.placed
+    if only_to_place or search.coarse:
         return choice
     program.prefer_fewest_kinds(program.gpus_of(choice))
     third = search.run(program, "fewest kinds", search.left(_THIRD_AIM_SHARE), warm=True)

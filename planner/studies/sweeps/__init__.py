@@ -1,5 +1,5 @@
 """Sweeps: many certified solves of one case, on one machine or a cluster, that survive being killed.
 
-`point` solves one point, `engine` runs points on a backend, `table` keeps the rows, `run` joins them, `questions` asks
-the rows (tornado, break-even).
+`point` solves one point, `table` keeps the rows, `run` joins them on a backend of `planner.studies.engine`, `questions`
+asks the rows (tornado, break-even), `cluster` tells how long the same points would take on other machines.
 """

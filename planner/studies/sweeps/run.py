@@ -7,16 +7,18 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from planner.documents import json_ready
 from planner.errors import InstanceError, NoPlanFound, Problem
+from planner.files import write_text
 from planner.instance import library
 from planner.instance.loading import read_toml, validate
 from planner.instance.loading_case import load_case
 from planner.instance.sweep import SweepSpec
 from planner.solver.options import SolveOptions
+from planner.studies.engine import engine_of
 from planner.studies.plan_case import plan_case
 from planner.studies.runs import relative_path
 from planner.studies.shelf import PlacementShelf
-from planner.studies.sweeps.engine import engine_of
 from planner.studies.sweeps.point import Task, solve_point
 from planner.studies.sweeps.questions import answer_questions
 from planner.studies.sweeps.table import ROWS, Rows, locked, write_tables
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from planner.studies.sweeps.engine import Engine
+    from planner.studies.engine import Engine
 
     OnPoint = Callable[[dict[str, Any], int, int], None]
 
-SHELF, BASE = ".placements", "base_plan.json"
+SHELF, BASE, SUMMARY = ".placements", "base_plan.json", "sweep.json"
 
 
 def load_sweep(name_or_path: str) -> SweepSpec:
@@ -115,7 +117,7 @@ class _Sweep:
         solve = lambda changes, point: solve_point(task, point, changes)  # noqa: E731
         questions = answer_questions(self.spec, kept, solve)
         path = write_tables(self.out, kept) if kept else self.out / ROWS
-        return {
+        answer = {
             "sweep": self.spec.name,
             "title": self.spec.title,
             "points": len(points),
@@ -127,6 +129,14 @@ class _Sweep:
             "rows": kept,
             **questions,
         }
+        self._keep_summary(answer)
+        return answer
+
+    def _keep_summary(self, answer: dict[str, Any]) -> None:
+        """Keep what the table does not hold for the report: what was asked, and what the questions answered."""
+        told = {key: value for key, value in answer.items() if key not in ("rows", "table_path", "rows_path")}
+        told |= {"case": self.spec.case, "description": self.spec.description, "gap": self.options.gap}
+        write_text(self.out / SUMMARY, json.dumps(json_ready(told), indent=1) + "\n")
 
     def _job(self, task: Task, point: dict[str, Any]) -> tuple[Any, ...]:
         return task, point, self.spec.changes(point)
@@ -182,7 +192,7 @@ def _refuse_bad_keys(spec: SweepSpec) -> None:
 
 
 def _died(task: Task, point: Mapping[str, Any], changes: Mapping[str, Any], fault: str) -> dict[str, Any]:
-    from planner.studies.sweeps.engine import MOST_ATTEMPTS
+    from planner.studies.engine import MOST_ATTEMPTS
     from planner.studies.sweeps.point import failed_row
 
     return failed_row(point, f"{fault}, {MOST_ATTEMPTS} times") | {"attempt": MOST_ATTEMPTS}

@@ -91,6 +91,15 @@ class Rows:
             os.fsync(stream.fileno())
 
 
+def peek(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows that a folder holds now, also while a sweep writes there; nothing is changed or checked."""
+    try:
+        lines = (folder / ROWS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    return [row for line in lines if (row := _row(line)) is not None]
+
+
 def _row(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)

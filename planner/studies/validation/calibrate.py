@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planner.exchange.measured.row import Measured
     from planner.instance.calibration import Calibration
 
-    Progress = Callable[[str], None]
+    Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

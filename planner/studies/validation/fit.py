@@ -170,17 +170,23 @@ def left_out(
     start: Mapping[str, float],
     *,
     evaluations: int = 6,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> LeftOut:
-    """Predict each part by a fit to all others, started from ``start``: the fit to all rows, or the prior."""
+    """Predict each part by a fit to all others, started from ``start``: the fit to all rows, or the prior.
+
+    ``progress`` is told what is done, how many parts are fitted, and how many there are.
+    """
     columns = {metric: np.full(len(rows), np.nan) for metric in METRICS}
     values: dict[str, dict[str, float]] = {}
-    for part, inside in folds(parts):
+    parted = list(folds(parts))
+    for done, (part, inside) in enumerate(parted):
         if progress:
-            progress(part)
+            progress(f"fits to others ({form.name})", done, len(parted))
         values[part] = fit(form, rows.take(~inside), start, evaluations).values
         held = rows.take(inside)
         predicted = predicted_figures(form.predict(values[part], held.points), held.measured)
         for metric in METRICS:
             columns[metric][inside] = predicted.of(metric)
+    if progress:
+        progress(f"fits to others ({form.name})", len(parted), len(parted))
     return LeftOut(Figures(**columns), values)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from planner.instance.calibration import Calibration
     from planner.studies.validation.forms import Form
 
-    Progress = Callable[[str], None]
+    Progress = Callable[[str, int, int], None]
 
 HAND_PROFILE = "hand_set"
 POINTS_PER_SITE = (1, 3, 5)

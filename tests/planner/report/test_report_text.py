@@ -18,7 +18,8 @@ def line_with(text: str, start: str) -> str:
 def test_headline_states_cost_bound_gap_judge_status_and_time(payload: dict[str, Any]) -> None:
     """The certificate comes first."""
     text = render_text(payload)
-    assert line_with(text, "cost") == "cost $396.00 an hour, $9,504.00 over 24 h, $1.25 per million output tokens"
+    folded = " ".join(text.split())
+    assert "cost $396.00 an hour, $9,504.00 over 24 h, $1.25 per million output tokens proven bound" in folded
     assert line_with(text, "proven bound") == "proven bound $395.00 an hour"
     assert line_with(text, "gap").startswith("gap 0.253 %")
     assert line_with(text, "judge").endswith("3e-13")
@@ -29,9 +30,9 @@ def test_headline_states_cost_bound_gap_judge_status_and_time(payload: dict[str,
 def test_rows_of_the_tables(payload: dict[str, Any]) -> None:
     """Layout, service, pool, money, placement and savings, each with its numbers."""
     text = render_text(payload)
-    assert "decode-24gpu racks decode 2 x 24 1/24/24/1 11 180 sequences $132.00" in re.sub(r" +", " ", text)
-    assert "decode-24gpu chat 80 - 49.3 ms of 50 ms 93.1 % 88.2 % 1.0125" in re.sub(r" +", " ", text)
-    assert "racks gb200_nvl72 2 of 2 112 144 32 $2.75 rental, 2026-04: a price list" in re.sub(r" +", " ", text)
+    assert "decode-24gpu racks 2 x 24 1/24/24/1 11 180 sequences $132.00" in re.sub(r" +", " ", text)
+    assert "decode-24gpu chat 80 - 49.3 ms 93.1 % 88.2 % 1.0125" in re.sub(r" +", " ", text)
+    assert "racks gb200_nvl72 2 of 2 112 144 32 $2.75" in re.sub(r" +", " ", text)
     assert line_with(text, "idle GPUs") == "idle GPUs $2,112.00 22.2 %"
     assert line_with(text, "24x11") == "24x11 58 0.98770 0.98200 0.99800 1.0321 %"
     assert line_with(text, "arithmetic of racks") == "arithmetic of racks 1 % $0.000 $3.100"
@@ -60,7 +61,7 @@ def test_a_plan_that_stopped_early_says_so(payload: dict[str, Any]) -> None:
     """A plan that is not proven to the gap names why the search stopped."""
     text = render_text(payload | {"status": "feasible", "stop_reason": "time_limit", "gap": 0.3, "bound_usd": 6652.8})
     assert "feasible; stopped after 12.3 s: the time limit ran out" in text
-    assert "costs more than 30 % less" in text
+    assert "costs more than 30 % less" in " ".join(text.split())
 
 
 def test_a_dense_model_with_slack_has_no_empty_tables(payload: dict[str, Any]) -> None:

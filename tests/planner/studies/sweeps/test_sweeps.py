@@ -16,7 +16,7 @@ import pytest
 
 from planner.errors import InstanceError
 from planner.instance.sweep import SweepSpec
-from planner.studies.sweeps.engine import Engine
+from planner.studies.engine import Engine
 from planner.studies.sweeps.point import UNCOMPARED
 from planner.studies.sweeps.questions import break_even
 from planner.studies.sweeps.run import run_sweep
