@@ -89,7 +89,7 @@ def run(
     reason = chosen.supports(request)
     if reason is not None:
         raise FormulationError(f"strategy {strategy}: {reason}")
-    result = chosen.place(request)
+    result = chosen.place(request, progress) if isinstance(chosen, LocalSearch) else chosen.place(request)
     if effort is None or result.interrupted:
         return result
     refiner = chosen.refiner(request) if isinstance(chosen, LocalSearch | Matheuristic) else None

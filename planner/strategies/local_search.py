@@ -14,7 +14,7 @@ from planner.strategies.result import PlacementResult, assess, identity_row
 if TYPE_CHECKING:
     from planner.strategies.kernels.packing import Int64
     from planner.strategies.problem import IntArray, PlacementRequest
-    from planner.strategies.proof import Refiner
+    from planner.strategies.proof import Progress, Refiner
 
 
 class LocalSearch:
@@ -26,10 +26,13 @@ class LocalSearch:
         """Every request is supported."""
         return None
 
-    def place(self, request: PlacementRequest) -> PlacementResult:
-        """Pack every layer, then improve the layers furthest from their bound first until the time limit or Ctrl-C."""
+    def place(self, request: PlacementRequest, progress: Progress | None = None) -> PlacementResult:
+        """Pack every layer, then improve the layers furthest from their bound first until the time limit or Ctrl-C.
+
+        ``progress`` is told how many layers are improved.
+        """
         start = time.perf_counter()
-        work = _Layers(request)
+        work = _Layers(request, progress or (lambda *_: None))
         interrupted = False
         try:
             work.pack_all()
@@ -62,8 +65,8 @@ class _Refiner:
 class _Layers:
     """The assignments of all layers while they are improved."""
 
-    def __init__(self, request: PlacementRequest) -> None:
-        self.request = request
+    def __init__(self, request: PlacementRequest, progress: Progress) -> None:
+        self.request, self.progress = request, progress
         self.search = LayerSearch(request)
         self.layers = np.flatnonzero(~request.dense_layers).tolist()
         self.workers = request.workers or default_workers()
@@ -82,8 +85,9 @@ class _Layers:
                 self.placed[layer] = self.search.improve(layer, self.placed[layer])
 
         excess = {layer: self.search.excess(layer, self.placed[layer]) for layer in self.layers}
-        for _ in map_ordered(improve, sorted(self.layers, key=lambda layer: -excess[layer]), self.workers):
-            pass
+        worst_first = sorted(self.layers, key=lambda layer: -excess[layer])
+        for done, _ in enumerate(map_ordered(improve, worst_first, self.workers), start=1):
+            self.progress("search", done, len(self.layers))
 
     def map_rows(self) -> IntArray:
         """Map of all layers, shape [layer, slots_total]; layers not reached and dense layers are numbered through."""
