@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,21 +15,38 @@ if TYPE_CHECKING:
 IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Claims, such as C6; default: all.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change an input of a claim.")]
 
+ReportOption = Annotated[bool, typer.Option("--report", help="Also write the page: figures, ledger, exhibits.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE.html", help="File of the page, with --report. Default: outputs/claims.html."),
+]
+
 EXAMPLE = "Example: planner claims C6 --set price=5"
 
 
 def claims(
     ids: IdsArgument = None,
     changes: SetOption = None,
+    report: ReportOption = False,
+    out: OutOption = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
     """Recompute the claims of the talk this project grew from: printed, recomputed, verdict, and what would flip it."""
     with reporting(output_format, quiet=quiet) as output:
+        from planner.cli.claims_page import page_path, write_page
+        from planner.cli.progress import counted_bar
         from planner.studies.claims.ledger import recompute
 
-        entries = recompute(ids or (), _settings(changes or []))
-        output.document({"claims": entries}, lambda: _table(entries) if len(entries) > 1 else _one(entries[0]))
+        page = page_path(report=report, out=out)
+        with counted_bar("claims", shown=not quiet, what="claims") as told:
+            entries = recompute(ids or (), _settings(changes or []), progress=told)
+        text = _table if len(entries) > 1 else _only
+        if page is None:
+            output.document({"claims": entries}, lambda: text(entries))
+        else:
+            path = write_page(page, entries)
+            output.document({"claims": entries, "path": path}, lambda: f"{text(entries)}\n{path}")
 
 
 claims.__doc__ = f"{claims.__doc__}\n\n{EXAMPLE}"
@@ -56,10 +74,11 @@ def _settings(changes: list[str]) -> dict[str, Value]:
 
 def _table(entries: list[dict[str, Any]]) -> str:
     from planner.report import terminal
+    from planner.report.claims_text import shown
 
     rows = terminal.empty_table("", ("claim", "verdict", "statement", "printed", "recomputed"), left=3)
     for entry in entries:
-        numbers = _number(entry["printed"]), _number(entry["computed"])
+        numbers = shown(entry["printed"]), shown(entry["computed"])
         terminal.add_row(rows, entry["id"], entry["verdict"], entry["statement"], *numbers)
     counts: dict[str, int] = {}
     for entry in entries:
@@ -71,13 +90,18 @@ def _table(entries: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "`planner claims C6` shows one claim with its equation, inputs and figures"])
 
 
+def _only(entries: list[dict[str, Any]]) -> str:
+    return _one(entries[0])
+
+
 def _one(entry: dict[str, Any]) -> str:
+    from planner.report.claims_text import shown
+
     unit = f" {entry['unit']}" if entry["unit"] else ""
     lines = [
         f"{entry['id']}  {entry['statement']}",
         f"  equation    {entry['equation']}",
-        f"  {entry['quantity']}: printed {_number(entry['printed'])}{unit}, "
-        f"recomputed {_number(entry['computed'])}{unit}",
+        f"  {entry['quantity']}: printed {shown(entry['printed'])}{unit}, recomputed {shown(entry['computed'])}{unit}",
         f"  verdict     {entry['verdict']}: {entry['verdict_means']}",
         f"  why         {entry['why']}",
     ]
@@ -93,15 +117,7 @@ def _one(entry: dict[str, Any]) -> str:
 
 
 def _figure_line(heading: str, row: dict[str, Any]) -> str:
+    from planner.report.claims_text import shown
+
     source = f"  ({row['source']})" if row["source"] else ""
-    return f"  {heading:<11} {row['name']}: {_number(row['value'])} {row['unit']}".rstrip() + source
-
-
-def _number(value: float | bool | str | None) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
-    return f"{value:,.4g}" if abs(value) < 1e5 else f"{value:.4g}"
+    return f"  {heading:<11} {row['name']}: {shown(row['value'])} {row['unit']}".rstrip() + source

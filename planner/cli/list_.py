@@ -23,6 +23,7 @@ class Kind(StrEnum):
     calibration = "calibration"
     laws = "laws"
     prices = "prices"
+    claims = "claims"
     menus = "menus"
 
 
@@ -48,6 +49,8 @@ def _entries(kind: Kind) -> list[tuple[str, str]]:
         return _strategies()
     if kind is Kind.formulations:
         return _formulations()
+    if kind is Kind.claims:
+        return _claims()
     from planner.instance import library
     from planner.instance.loading import read_toml
 
@@ -66,6 +69,12 @@ def _formulations() -> list[tuple[str, str]]:
     import formulations
 
     return [(name, formulations.get(name).decides) for name in formulations.FORMULATIONS]
+
+
+def _claims() -> list[tuple[str, str]]:
+    from planner.studies.claims.ledger import CLAIMS
+
+    return [(claim.id, claim.statement) for claim in CLAIMS.values()]
 
 
 def _first_line(docstring: str | None) -> str:

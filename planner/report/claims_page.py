@@ -142,18 +142,22 @@ def _inside(entry: Entry) -> list[Markup]:
     found = [row for key in ("figures", "otherwise", "field") for row in _figure_rows(key, entry[key])]
     missed = [line["text"] for line in entry["acceptance"] if not line["holds"]]
     rows += [("Does not come out", text) for text in missed]
-    inputs = [(row["name"], row["meaning"], shown(row["value"]), row["unit"]) for row in entry["inputs"]]
+    inputs = [(row["name"], _with_unit(row), row["meaning"]) for row in entry["inputs"]]
     return [
         terms(rows),
         element("h4", "Inputs"),
-        table(("Input", "Meaning", "Value", "Unit"), inputs, left=2),
+        table(("Input", "Value", "Meaning"), inputs, left=3),
         element("h4", "Figures"),
-        table(("Figure", "Role", "Value", "Unit"), found, left=2),
+        table(("Figure", "Value", "From"), found, left=3),
     ]
 
 
 ROLES = {"figures": "recomputed", "otherwise": "under another assumption", "field": "in the field"}
 
 
-def _figure_rows(key: str, figures: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    return [(row["name"], row["source"] or ROLES[key], shown(row["value"]), row["unit"]) for row in figures]
+def _figure_rows(key: str, figures: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(row["name"], _with_unit(row), row["source"] or ROLES[key]) for row in figures]
+
+
+def _with_unit(row: Mapping[str, Any]) -> str:
+    return f"{shown(row['value'])} {row['unit']}".rstrip()

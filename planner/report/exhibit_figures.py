@@ -86,7 +86,7 @@ def activations(series: Mapping[str, Any]) -> dict[str, Any]:
 def kv(series: Mapping[str, Any]) -> dict[str, Any]:
     """FLOP without over with a KV cache."""
     names = [f"prompt of {prompt:,}" if prompt else "no prompt" for prompt in series["prompts"]]
-    text = [f"{factor:,.1f} x" for factor in series["factor"]]
+    text = [f"{factor:,.2f} x" for factor in series["factor"]]
     return _bars(names, series["factor"], text, "FLOP without a cache over with one", GREEN)
 
 
