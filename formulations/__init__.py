@@ -90,6 +90,12 @@ def _dedup_crossing() -> Formulation:
     return DedupCrossing()
 
 
+def _cache_tiers() -> Formulation:
+    from formulations.cache_tiers import CacheTiers
+
+    return CacheTiers()
+
+
 # Functions, because importing a formulation imports Pyomo, which takes longer than printing the list of names.
 FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "placement_exact": _placement_exact,
@@ -102,6 +108,7 @@ FORMULATIONS: dict[str, Callable[[], Formulation]] = {
     "lifecycle": _lifecycle,
     "token_budget": _token_budget,
     "price_inference": _price_inference,
+    "cache_tiers": _cache_tiers,
     "valley_filling": _valley_filling,
     "price_menu": _price_menu,
     "dedup_crossing": _dedup_crossing,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
 
 from formulations.base import Built, refuse
+from formulations.blocks.cache import Keeping, add_devices, add_keeping, add_spare_hbm, read_keeping
 from formulations.blocks.packing import (
     PackingGraph,
     Patterns,
@@ -36,10 +37,12 @@ from formulations.blocks.serving import (
     replicas_for_class,
     used_gpus,
 )
+from planner.instance.prefixes import HBM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from planner.costs.cache_tables import CacheTables
     from planner.costs.tables import CostTables
 
 _PRESENT = 1e-7
@@ -60,12 +63,16 @@ class FleetChoice:
         pool -> fragment sizes [GPUs] of a domain that holds fragments -> number of such domains.
     cost_usd
         The program's own cost of the choice.
+    kept, devices
+        Share of each kind of prefix by tier and write policy; tier -> devices.
     """
 
     replicas: dict[int, int]
     requests_per_s: dict[tuple[int, int], float]
     patterns: dict[int, Patterns]
     cost_usd: float
+    kept: Keeping = field(default_factory=dict)
+    devices: dict[int, int] = field(default_factory=dict)
 
 
 class FleetProgram:
@@ -87,17 +94,32 @@ class FleetProgram:
         self.model: Any = pyo.ConcreteModel("fleet") if block is None else block
         add_replicas(self.model, tables)
         add_shares(self.model, tables)
+        if tables.cache is not None:
+            self._add_cache(tables.cache)
         add_demand_met(self.model, tables, chosen)
         add_capacity(self.model, tables)
         self._add_domains()
         self.model.used_gpus = pyo.Expression(expr=sum(used_gpus(self.model, tables, h) for h in self._pools))
-        self.model.cost_usd = pyo.Expression(expr=sum(self._pool_cost(h) for h in self._pools))
+        self.model.cost_usd = pyo.Expression(expr=sum(self._pool_cost(h) for h in self._pools) + self._device_usd)
         if block is None:
             self.aim_at_cost()
 
     @property
     def _pools(self) -> range:
         return range(len(self.tables.pool_names))
+
+    def _add_cache(self, cache: CacheTables) -> None:
+        """Prefixes are kept beside the GPUs that prefill: in their hosts and in their spare HBM."""
+        tables, model = self.tables, self.model
+        prefilling = {h: used_gpus(model, tables, h, SERVED_BY["prefill"]) for h in self._pools}
+        add_keeping(model, cache)
+        add_devices(model, cache, sum(gpus / cache.gpus_per_host[h] for h, gpus in prefilling.items()))
+        spare = ((c, entry.spare_hbm_bytes) for c, entry in enumerate(tables.candidates) if entry.spare_hbm_bytes)
+        add_spare_hbm(model, cache, sum(room * model.replicas[c] for c, room in spare))
+
+    @property
+    def _device_usd(self) -> Any:  # noqa: ANN401 - a Pyomo expression
+        return 0.0 if self.tables.cache is None else self.model.device_usd
 
     def _add_domains(self) -> None:
         """Pools whose domains matter get an arc flow, ``model.packing[pool]``; domains used <= domains there are."""
@@ -147,7 +169,8 @@ class FleetProgram:
 
     def price_used_gpus(self) -> None:
         """Turn to the smooth aim that sensitivities use: every GPU in use is paid, idle ones are not."""
-        self._aim(sum(self.tables.usd_per_gpu[h] * used_gpus(self.model, self.tables, h) for h in self._pools))
+        used = sum(self.tables.usd_per_gpu[h] * used_gpus(self.model, self.tables, h) for h in self._pools)
+        self._aim(used + self._device_usd)
 
     def prefer_fewest_gpus(self, cost_usd: float) -> None:
         """Turn to the second aim: among plans that cost at most ``cost_usd``, use the fewest GPUs."""
@@ -217,13 +240,24 @@ class FleetProgram:
         for (c, d), share in shares.items():
             load[c] += share * replicas_for_class(tables, c, d)
         for c, var in model.replicas.items():
+            if self._lends_hbm(c):
+                continue
             needed = max(math.ceil(load[c] - _WHOLE), 1 if load[c] else 0)
             var.set_value(min(round(pyo.value(var)), needed))
         replicas = {c: round(pyo.value(var)) for c, var in model.replicas.items() if pyo.value(var) > 0.5}
         patterns = {pool: self._settle_domains(pool, replicas) for pool in self.graphs}
         rates = tables.demand_requests_per_s
         kept = {(c, d): share * float(rates[d]) for (c, d), share in shares.items() if c in replicas}
-        return FleetChoice(replicas, kept, patterns, float(pyo.value(model.cost_usd)))
+        held, devices = ({}, {}) if tables.cache is None else read_keeping(model, tables.cache)
+        return FleetChoice(replicas, kept, patterns, float(pyo.value(model.cost_usd)), held, devices)
+
+    def _lends_hbm(self, candidate: int) -> bool:
+        """Whether prefixes are kept in HBM and a candidate's replicas have room for some."""
+        cache, kept = self.tables.cache, self.model.component("kept")
+        if cache is None or not self.tables.candidates[candidate].spare_hbm_bytes:
+            return False
+        in_hbm = (o for o, entry in enumerate(cache.options) if cache.tier_names[entry.tier] == HBM)
+        return any(pyo.value(kept[o]) > _PRESENT for o in in_hbm)
 
     def _settle_domains(self, pool: int, replicas: Mapping[int, int]) -> Patterns:
         block, graph = self.model.packing[pool], self.graphs[pool]

@@ -11,6 +11,7 @@ from planner.errors import InstanceError
 from planner.files import write_text
 from planner.instance.case import Count, CountOrNone, Phase
 from planner.instance.loading import problems_of
+from planner.instance.prefixes import WritePolicy
 from planner.instance.quantities import Frozen
 
 if TYPE_CHECKING:
@@ -72,6 +73,22 @@ class TrainingChoice(Frozen):
     rl_tokens: float = Field(ge=0)
 
 
+class Holding(Frozen):
+    """A kind of prefix kept in a tier, written on its first or second use; ``share`` of its prefixes."""
+
+    prefix: str
+    tier: str
+    write: WritePolicy
+    share: float = Field(gt=0, le=1)
+
+
+class CacheChoice(Frozen):
+    """Where prefixes are kept, and the devices of each tier in all hosts together. What is not named is computed."""
+
+    holdings: tuple[Holding, ...] = ()
+    devices: dict[str, CountOrNone] = Field(default_factory=dict)
+
+
 class Plan(Frozen):
     """All decisions of one case.
 
@@ -84,6 +101,7 @@ class Plan(Frozen):
     domains: tuple[DomainUse, ...]
     expert_maps: dict[str, tuple[tuple[int, ...], ...]]
     training: TrainingChoice | None = None
+    cache: CacheChoice | None = None
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON."""

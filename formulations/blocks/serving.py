@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyomo.environ as pyo
 
+from formulations.blocks.cache import hits_of_class, misses_of_class
+
 if TYPE_CHECKING:
     from planner.costs.tables import CostTables
 
@@ -58,15 +60,24 @@ def add_shares(model: Any, tables: CostTables) -> None:  # noqa: ANN401
 def add_demand_met(model: Any, tables: CostTables, chosen: Any = 1) -> None:  # noqa: ANN401
     """Each class is served in each phase: sum_c share_cd = z; a candidate for both phases counts in both.
 
-    ``chosen`` z is 1, or the binary that says whether this fleet is the one.
+    ``chosen`` z is 1, or the binary that says whether this fleet is the one. Where prefixes are kept, z is the share of
+    the class that finds its prefix in the tier it waits for, or that finds none.
     """
 
     def meet(_: Any, phase: str, d: int) -> Any:  # noqa: ANN401
         servers = [c for c, k in model.share if k == d and tables.candidates[c].phase in SERVED_BY[phase]]
-        return sum(model.share[c, d] for c in servers) == chosen
+        return sum(model.share[c, d] for c in servers) == _asked(model, tables, d, chosen)
 
     classes = [d for d, rate in enumerate(tables.demand_requests_per_s) if rate > 0]
     model.demand_met = pyo.Constraint(list(SERVED_BY), classes, rule=meet)
+
+
+def _asked(model: Any, tables: CostTables, d: int, chosen: Any) -> Any:  # noqa: ANN401
+    cache, rate = tables.cache, float(tables.demand_requests_per_s[d])
+    if cache is None:
+        return chosen
+    held = d in cache.held_classes.values()
+    return hits_of_class(model, cache, d, rate) if held else misses_of_class(model, cache, d, rate)
 
 
 def add_capacity(model: Any, tables: CostTables) -> None:  # noqa: ANN401

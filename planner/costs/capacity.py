@@ -218,7 +218,9 @@ def _waiting_budget(machine: Machine, classes: Sequence[DemandClass], times: Seq
     lockstep = np.where(machine.layouts.data_parallel > 1, slowest, 0.0)
     site = machine.calibration.ttft_chips.get(machine.accelerator.name, 1.0)
     budgets = [
-        np.full(len(lockstep), np.inf) if demand.ttft_s is None else demand.ttft_s / site - _first_token_s(machine) - entry.latency_s
+        np.full(len(lockstep), np.inf)
+        if demand.ttft_s is None
+        else (demand.ttft_s - demand.prefix_fetch_s) / site - _first_token_s(machine) - entry.latency_s
         for demand, entry in zip(classes, times, strict=True)
     ]
     return np.asarray(np.min(budgets, axis=0) - lockstep)
@@ -240,6 +242,12 @@ def _prefill_fits(machine: Machine, classes: Sequence[DemandClass], requests: in
 
 def batch_in_memory(machine: Machine, context_tokens: float) -> Column:
     """Sequences per attention rank and micro-batch whose KV fits beside the weights [layout]."""
+    each = memory.kv_bytes_per_gpu(machine.model, 1.0, context_tokens, machine.layouts.tensor_parallel)
+    return np.floor(np.maximum(room_bytes(machine), 0.0) / each)
+
+
+def room_bytes(machine: Machine) -> Column:
+    """Usable HBM of a GPU less its weights [layout]; negative where they do not fit."""
     layouts, limits = machine.layouts, machine.calibration.memory
     weights = memory.weight_bytes_per_gpu(
         machine.model,
@@ -248,9 +256,8 @@ def batch_in_memory(machine: Machine, context_tokens: float) -> Column:
         slots_per_gpu=layouts.slots_per_gpu,
         pipeline_parallel=layouts.pipeline_parallel,
     )
-    room = memory.usable_bytes(machine.accelerator.hbm_bytes, limits.usable_share, limits.reserve_bytes) - weights
-    each = memory.kv_bytes_per_gpu(machine.model, 1.0, context_tokens, layouts.tensor_parallel)
-    return np.floor(np.maximum(room, 0.0) / each)
+    usable = memory.usable_bytes(machine.accelerator.hbm_bytes, limits.usable_share, limits.reserve_bytes)
+    return np.asarray(usable - weights)
 
 
 def _concurrent(machine: Machine, batch: Column, percentile: float) -> Column:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planner.costs.cache_tables import cache_tables, class_sets_with_held, served_classes, spare_hbm_bytes
 from planner.costs.capacity import Capacity, both_capacity, decode_capacity, prefill_capacity
 from planner.costs.layout import Layouts, enumerate_layouts
 from planner.costs.step import Machine
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planner.costs.cache_tables import CacheTables
     from planner.instance.case import DemandClass, Phase
     from planner.instance.instance import Instance, Pool
 
@@ -28,7 +30,10 @@ _MOST_CLASSES_FOR_ALL_SUBSETS = 3
 
 @dataclass(frozen=True)
 class Candidate:
-    """One deployment that the fleet program may choose. ``classes`` are positions in the demand list."""
+    """One deployment that the fleet program may choose. ``classes`` are positions in the list of classes served.
+
+    ``spare_hbm_bytes`` is what one replica has room for of prefixes that are kept.
+    """
 
     pool: int
     phase: Phase
@@ -43,6 +48,7 @@ class Candidate:
     gpus: int
     whole_domains: int
     fragment_gpus: int
+    spare_hbm_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class CostTables:
         Extra price of GPUs that decode, as a share of their rental: rollouts generated on as many of them.
     raw_candidates
         Number of layouts, class sets and prefill batches looked at before pruning.
+    cache
+        Where prefixes may be kept; None where the case has none.
     """
 
     candidates: tuple[Candidate, ...]
@@ -82,6 +90,7 @@ class CostTables:
     pool_names: tuple[str, ...]
     raw_candidates: int
     decode_surcharge: float = 0.0
+    cache: CacheTables | None = None
 
 
 def build_tables(instance: Instance, imbalance_of: ImbalanceOf) -> CostTables:
@@ -97,33 +106,41 @@ def build_tables(instance: Instance, imbalance_of: ImbalanceOf) -> CostTables:
     candidates: list[Candidate] = []
     rates: list[NDArray[np.float64]] = []
     raw = 0
+    served = served_classes(instance)
+    kept = None if instance.cache is None else cache_tables(instance, instance.cache)
     for position, pool in enumerate(instance.pools):
         machine = machine_of(instance, pool, enumerate_layouts(instance.model, pool, instance.search), imbalance_of)
         if not len(machine.layouts):
             continue
         for phase in instance.search.phases:
-            for classes in class_sets(instance.demand):
-                options = capacities_of(instance, machine, phase, [instance.demand[index] for index in classes])
+            sets = class_sets(instance.demand)
+            for classes in sets if kept is None else class_sets_with_held(instance, kept, sets, phase):
+                together = [served[index] for index in classes]
+                options = capacities_of(instance, machine, phase, together)
                 raw += len(machine.layouts) * len(options)
                 offered = np.concatenate([option.requests_per_s for option in options])
-                for entry in undominated(np.tile(machine.layouts.gpus, len(options)), offered):
+                spare = [spare_hbm_bytes(instance, machine, phase, together, option) for option in options]
+                gpus = np.tile(machine.layouts.gpus, len(options))
+                for entry in undominated(gpus, offered, np.concatenate(spare)):
                     option, row = divmod(int(entry), len(machine.layouts))
-                    candidates.append(_candidate(position, phase, classes, machine.layouts, options[option], row))
-                    full = np.zeros(len(instance.demand))
+                    room = float(spare[option][row])
+                    candidates.append(_candidate(position, phase, classes, machine.layouts, options[option], row, room))
+                    full = np.zeros(len(served))
                     full[list(classes)] = offered[entry]
                     rates.append(full)
     return CostTables(
         candidates=tuple(candidates),
-        requests_per_s=np.array(rates).reshape(-1, len(instance.demand)),
-        demand_requests_per_s=np.array([demand.requests_per_s for demand in instance.demand]),
+        requests_per_s=np.array(rates).reshape(-1, len(served)),
+        demand_requests_per_s=np.array([demand.requests_per_s for demand in served]),
         usd_per_gpu=tuple(pool.usd_per_gpu_hour * instance.case.horizon_hours for pool in instance.pools),
         pays_idle_gpus=tuple(pool.pays_idle_gpus for pool in instance.pools),
         gpus_per_domain=tuple(pool.gpus_per_domain for pool in instance.pools),
         domains=tuple(pool.domains for pool in instance.pools),
-        class_names=tuple(demand.name for demand in instance.demand),
+        class_names=tuple(demand.name for demand in served),
         pool_names=tuple(pool.name for pool in instance.pools),
         raw_candidates=raw,
         decode_surcharge=instance.decode_surcharge,
+        cache=kept,
     )
 
 
@@ -162,14 +179,20 @@ def class_sets(demand: Sequence[DemandClass]) -> list[tuple[int, ...]]:
     return [subset for size in sizes for subset in itertools.combinations(positions, size)]
 
 
-def undominated(gpus: NDArray[np.int64], rates: NDArray[np.float64]) -> NDArray[np.intp]:
+def undominated(
+    gpus: NDArray[np.int64], rates: NDArray[np.float64], spare: NDArray[np.float64] | None = None
+) -> NDArray[np.intp]:
     """Rows worth keeping: useful, and within their size no other row carries as much of every class.
 
-    Of equal rows the first is kept. Lossless, since a replica's cost depends on its size alone.
+    Of equal rows the first is kept. Lossless, since a replica's cost depends on its size alone. ``spare`` [row] counts
+    as one more thing that is carried, where prefixes are kept in HBM.
     """
     kept: list[int] = []
+    useful = rates.min(axis=1) > 0
+    if spare is not None and spare.any():
+        rates = np.column_stack([rates, spare])
     for size in np.unique(gpus):
-        rows = np.flatnonzero((gpus == size) & (rates.min(axis=1) > 0))
+        rows = np.flatnonzero((gpus == size) & useful)
         order = rows[np.lexsort((rows, -rates[rows].sum(axis=1)))]
         front: list[int] = []
         for row in order:
@@ -180,7 +203,13 @@ def undominated(gpus: NDArray[np.int64], rates: NDArray[np.float64]) -> NDArray[
 
 
 def _candidate(
-    pool: int, phase: Phase, classes: tuple[int, ...], layouts: Layouts, capacity: Capacity, row: int
+    pool: int,
+    phase: Phase,
+    classes: tuple[int, ...],
+    layouts: Layouts,
+    capacity: Capacity,
+    row: int,
+    spare_hbm_bytes: float,
 ) -> Candidate:
     return Candidate(
         pool=pool,
@@ -196,4 +225,5 @@ def _candidate(
         gpus=int(layouts.gpus[row]),
         whole_domains=int(layouts.whole_domains[row]),
         fragment_gpus=int(layouts.fragment_gpus[row]),
+        spare_hbm_bytes=spare_hbm_bytes,
     )

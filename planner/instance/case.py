@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from planner.instance.hardware import Precision
+from planner.instance.prefixes import CacheSpec, PrefixSpec
 from planner.instance.quantities import Frozen, RatePerSecond, Seconds, Share, UsdPerGpuHour
 
 Phase = Literal["prefill", "decode", "both"]
@@ -68,6 +69,11 @@ class DemandClass(Frozen):
     def new_input_tokens(self) -> float:
         """Input tokens that must be computed."""
         return self.input_tokens * (1 - self.cached_share)
+
+    @property
+    def prefix_fetch_s(self) -> float:
+        """Time [s] to fetch cached KV before prefill starts; 0 where it is at hand."""
+        return 0.0
 
 
 class ExpertLoadSpec(Frozen):
@@ -159,6 +165,8 @@ class CaseSpec(Frozen):
     demand: tuple[DemandClass, ...] = Field(min_length=1)
     expert_load: ExpertLoadSpec | None = None
     search: SearchSpec
+    prefixes: tuple[PrefixSpec, ...] = Field(default=(), description="Prompts that begin alike; needs [cache].")
+    cache: CacheSpec | None = None
     reference: ReferenceSpec | None = None
     sources: dict[str, str] = Field(default_factory=dict)
 
@@ -170,7 +178,7 @@ class CaseSpec(Frozen):
 
     @model_validator(mode="after")
     def _unique_names(self) -> CaseSpec:
-        for kind, entries in (("pools", self.pools), ("demand", self.demand)):
+        for kind, entries in (("pools", self.pools), ("demand", self.demand), ("prefixes", self.prefixes)):
             listed = [entry.name for entry in entries]
             if len(set(listed)) < len(listed):
                 raise ValueError(f"{kind}: names repeat")

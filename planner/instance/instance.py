@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from planner.instance.cache import Cache
     from planner.instance.calibration import Calibration
     from planner.instance.case import CaseSpec, DemandClass, SearchSpec
     from planner.instance.hardware import Accelerator
@@ -39,7 +40,8 @@ class Instance:
     """Everything a plan is made from and judged by.
 
     ``expert_load`` [moe_layer, expert] holds shares, rows sum to 1. ``decode_surcharge`` is what else is generated at
-    the price of decoding, as a share of the demand's output: RL rollouts of a model's training.
+    the price of decoding, as a share of the demand's output: RL rollouts of a model's training. ``cache`` is None where
+    the case has no prefixes.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Instance:
     expert_load: NDArray[np.float64]
     expert_load_note: str
     decode_surcharge: float = 0.0
+    cache: Cache | None = None
 
     @property
     def search(self) -> SearchSpec:

@@ -21,8 +21,16 @@ class MemoryTier(Frozen):
     title: str
     capacity_bytes: Bytes
     bytes_per_s: BytesPerSecond
+    link_bytes_per_s: BytesPerSecond | None = Field(
+        default=None, description="Link to the GPU, where it is slower than the device."
+    )
     usd_per_hour: UsdPerGpuHour
     source: str = Field(min_length=1)
+
+    @property
+    def reached_bytes_per_s(self) -> float:
+        """Bytes/s that arrive at a GPU: of the device or of the link to it, whichever is slower."""
+        return min(self.bytes_per_s, self.link_bytes_per_s or self.bytes_per_s)
 
     @property
     def drain_s(self) -> float:

@@ -9,12 +9,14 @@ import numpy as np
 
 from planner.errors import InstanceError, Problem
 from planner.instance import library
+from planner.instance.cache import resolve_cache
 from planner.instance.calibration import Calibration
 from planner.instance.expert_load import generate, recorded
 from planner.instance.hardware import Accelerator
 from planner.instance.instance import Instance, Pool
 from planner.instance.loading import load_accelerator, read_toml, validate
 from planner.instance.prices import gpu_hour_price
+from planner.instance.site import at_site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,6 +111,7 @@ def resolve(
     if case.kv_format is not None:
         model = model.model_copy(update={"kv_format": case.kv_format})
     problems += _cross_check(case, model, pools, file)
+    cache = collect(problems, lambda: resolve_cache(case, file), file, _tiers_named(case))
     expert_load, note = _expert_load(case, model, loads, loads_note, problems)
     if problems or calibration is None:
         raise InstanceError(problems)
@@ -118,10 +121,15 @@ def resolve(
         model=model,
         pools=pools,
         demand=case.demand,
-        calibration=calibration.for_engine(case.engine),
+        calibration=at_site(calibration.for_engine(case.engine), model, case.engine),
         expert_load=expert_load,
         expert_load_note=note,
+        cache=cache,
     )
+
+
+def _tiers_named(case: CaseSpec) -> dict[str | None, str]:
+    return {} if case.cache is None else {case.cache.tiers: "cache.tiers"}
 
 
 def _names_in(spec: PoolSpec) -> dict[str | None, str]:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from planner.costs.price import rental_usd
+from planner.instance.prefixes import HBM
+from planner.judge.cache import TierReport, cache_problems, judged_demand, tier_reports
 from planner.judge.placement import imbalance_of_map, map_problems
 from planner.judge.serving import TOLERANCE, DeploymentReport, report_deployment
 from planner.judge.timing import Bench
 
 if TYPE_CHECKING:
+    from planner.instance.case import DemandClass
     from planner.instance.instance import Instance, Pool
     from planner.plan import Deployment, Plan
 
@@ -34,6 +37,10 @@ class Evaluation:
         By pool.
     deployments
         One report a deployment.
+    demand
+        Requests as the plan makes them: what finds a prefix kept is a class of its own.
+    tiers
+        One report a tier that keeps prefixes.
     """
 
     cost_usd: float = 0.0
@@ -42,6 +49,8 @@ class Evaluation:
     gpus_used: dict[str, int] = field(default_factory=dict)
     gpus_paid: dict[str, int] = field(default_factory=dict)
     deployments: list[DeploymentReport] = field(default_factory=list)
+    demand: tuple[DemandClass, ...] = ()
+    tiers: list[TierReport] = field(default_factory=list)
 
     @property
     def feasible(self) -> bool:
@@ -52,20 +61,30 @@ class Evaluation:
 def evaluate(instance: Instance, plan: Plan) -> Evaluation:
     """Price ``plan`` and list every limit that it breaks."""
     result = Evaluation()
+    result.violations += cache_problems(instance, plan)
+    result.tiers = tier_reports(instance, plan)
+    instance = instance.replace(demand=judged_demand(instance, plan))
     pools = {pool.name: pool for pool in instance.pools}
     for deployment in plan.deployments:
         problems = _shape_problems(instance, plan, deployment, pools)
         result.violations += problems
         if not problems:
             bench = Bench(instance, pools[deployment.pool], deployment, _imbalance(instance, plan, deployment))
-            report = report_deployment(bench)
+            report = report_deployment(bench, may_idle=_lends_hbm(plan, deployment))
             result.deployments.append(report)
             result.violations += report.violations
     result.violations += _name_problems(plan)
     result.violations += _demand_problems(instance, plan)
     result.violations += _domain_problems(instance, plan)
     _price(instance, plan, result)
+    result.demand = instance.demand
     return result
+
+
+def _lends_hbm(plan: Plan, deployment: Deployment) -> bool:
+    """Whether a deployment has work even without requests: prefixes lie in its memory."""
+    kept = () if plan.cache is None else plan.cache.holdings
+    return deployment.phase == "prefill" and any(holding.tier == HBM for holding in kept)
 
 
 def _imbalance(instance: Instance, plan: Plan, deployment: Deployment) -> list[float]:
@@ -182,3 +201,6 @@ def _price(instance: Instance, plan: Plan, result: Evaluation) -> None:
         decoding = sum(result.breakdown_usd.get(phase, 0.0) for phase in ("decode", "both"))
         result.breakdown_usd["rl_generation"] = instance.decode_surcharge * decoding
         result.cost_usd += instance.decode_surcharge * decoding
+    if instance.cache is not None:
+        result.breakdown_usd["cache"] = sum(report.usd for report in result.tiers)
+        result.cost_usd += result.breakdown_usd["cache"]

@@ -54,8 +54,11 @@ class DeploymentReport:
             self.binding.append(name)
 
 
-def report_deployment(bench: Bench) -> DeploymentReport:
-    """Recompute memory, TPOT, TTFT and capacity of one deployment under its own mix."""
+def report_deployment(bench: Bench, *, may_idle: bool = False) -> DeploymentReport:
+    """Recompute memory, TPOT, TTFT and capacity of one deployment under its own mix.
+
+    ``may_idle``: it need not serve any request, since its memory holds prefixes.
+    """
     report = DeploymentReport(bench.deployment.name)
     if bench.imbalance:
         report.imbalance_mean = sum(bench.imbalance) / len(bench.imbalance)
@@ -65,7 +68,8 @@ def report_deployment(bench: Bench) -> DeploymentReport:
         if bench.deployment.requests_per_s.get(demand.name, 0.0) > 0
     ]
     if not mix:
-        report.violations.append(f"{bench.deployment.name}: serves no request")
+        if not may_idle:
+            report.violations.append(f"{bench.deployment.name}: serves no request")
         return report
     if bench.deployment.phase != "decode":
         _judge_prefill(bench, mix, report)
@@ -156,7 +160,7 @@ def _judge_ttft(bench: Bench, mix: Mix, intervals: dict[str, float], busy: float
         wait = float(queueing.waiting_percentile_s(busy, slowest / deployment.prefill_requests, demand.percentile))
         own = deployment.pipeline_parallel * intervals[demand.name]
         site = bench.instance.calibration.ttft_chips.get(bench.pool.accelerator.name, 1.0)
-        ttft = site * (wait + running + own + first_token_s(bench))
+        ttft = demand.prefix_fetch_s + site * (wait + running + own + first_token_s(bench))
         report.ttft_s[demand.name] = ttft
         if demand.ttft_s is not None:
             report.limit(f"TTFT of {demand.name}", ttft, demand.ttft_s, "s")

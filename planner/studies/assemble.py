@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from planner.plan import Deployment, DomainContent, DomainUse, Plan
+from planner.plan import CacheChoice, Deployment, DomainContent, DomainUse, Holding, Plan
 
 if TYPE_CHECKING:
     from formulations.blocks.packing import Patterns
@@ -57,7 +57,20 @@ def assemble(instance: Instance, tables: CostTables, choice: FleetChoice, book: 
         deployments=deployments,
         domains=domains,
         expert_maps=book.expert_maps(placement_keys(tables, choice)),
+        cache=_cache(tables, choice),
     )
+
+
+def _cache(tables: CostTables, choice: FleetChoice) -> CacheChoice | None:
+    cache = tables.cache
+    if cache is None:
+        return None
+    holdings = tuple(
+        Holding(prefix=cache.prefix_names[i], tier=cache.tier_names[t], write=policy, share=share)
+        for (i, t, policy), share in sorted(choice.kept.items())
+    )
+    devices = {cache.tier_names[t]: count for t, count in sorted(choice.devices.items())}
+    return CacheChoice(holdings=holdings, devices=devices)
 
 
 def _names(tables: CostTables, choice: FleetChoice) -> dict[int, str]:

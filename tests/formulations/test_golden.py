@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cache_helpers import small_cache
 from helpers import tiny_placements
 from serving_helpers import candidate, hand_tables
 
 import formulations
+from formulations.cache_tiers import CacheProblem
 from formulations.dedup_crossing import DedupCrossingProblem
 from formulations.group_locality import GroupLocalityProblem
 from formulations.lifecycle import MemberTables
@@ -86,6 +88,7 @@ def smallest(name: str) -> object:
         bounds=dict.fromkeys(UNKNOWNS, (1e-3, 1e15)),
         large_batch=True,
     )
+    problems["cache_tiers"] = CacheProblem(small_cache(), 1.0, 3e9, (2.0,), 0.01)
     return problems.get(name, placement)
 
 
