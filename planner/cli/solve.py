@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,14 +20,20 @@ from planner.cli.options import (
 from planner.cli.support import EXIT_INTERRUPTED, Format, FormatOption, Output, QuietOption, reporting
 
 if TYPE_CHECKING:
+    from planner.instance.instance import Instance
     from planner.studies.api import SolvedCase
 
 WriteModelOption = Annotated[Path | None, typer.Option("--write-model", help="Also write the program as .lp or .mps.")]
+MeasuredOption = Annotated[
+    Path | None,
+    typer.Option(help="Own benchmark rows (a table or a tool's result): three or more correct the calibration."),
+]
 
 
 def solve(
     case: CaseArgument,
     loads: LoadsOption = None,
+    measured: MeasuredOption = None,
     out: OutOption = None,
     changes: SetOption = None,
     time_limit: TimeLimitOption = None,
@@ -50,7 +56,9 @@ def solve(
         refuse_outputs(out, write_model)
         options = SolveOptions(time_limit_s=time_limit, gap=gap, threads=threads, seed=seed)
         with ProgressLine(shown=not quiet) as progress:
-            solved = solve_case(case, changes or (), loads=loads, options=options, progress=progress.update)
+            given, site = _with_site(case, changes or (), loads, measured)
+            solved = solve_case(given, changes or (), loads=loads, options=options, progress=progress.update)
+        solved.payload["measured"] = site
         if write_model is not None:
             solved.write_model(write_model)
         if loads is not None:
@@ -61,11 +69,31 @@ def solve(
         _finish(solved, out, output)
 
 
+def _with_site(
+    case: str, changes: list[str] | tuple[str, ...], loads: Path | None, measured: Path | None
+) -> tuple[str | Instance, dict[str, Any] | None]:
+    """Open the case under a calibration that measured rows have corrected, where there are any."""
+    if measured is None:
+        return case, None
+    from planner.studies.api import open_serving_case
+    from planner.studies.measured_site import with_measured
+
+    return with_measured(open_serving_case(case, changes, loads), measured)
+
+
 def _finish(solved: SolvedCase, out: Path | None, output: Output) -> None:
     from planner.report.text import render_text
     from planner.solver.result import StopReason
 
     payload = solved.write(out)
-    output.document(payload, lambda: render_text(payload))
+    output.document(payload, lambda: render_text(payload) + _site_text(payload))
     if solved.stop_reason is StopReason.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _site_text(payload: dict[str, Any]) -> str:
+    if payload["measured"] is None:
+        return ""
+    from planner.studies.measured_site import measured_text
+
+    return "\n\n" + measured_text(payload["measured"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.plan import map_key
+from planner.studies.validation.bands import profile_factors
 
 if TYPE_CHECKING:
     from planner.instance.instance import Instance
@@ -78,7 +79,7 @@ def decisions(answer: ServingAnswer) -> dict[str, Any]:
     reports = {report.name: report for report in answer.evaluation.deployments}
     used, paid = answer.evaluation.gpus_used, answer.evaluation.gpus_paid
     return {
-        "deployments": [_deployment(entry, reports[entry.name]) for entry in answer.plan.deployments],
+        "deployments": [_deployment(answer.instance, entry, reports[entry.name]) for entry in answer.plan.deployments],
         "pools": [
             {
                 "pool": pool.name,
@@ -98,7 +99,7 @@ def decisions(answer: ServingAnswer) -> dict[str, Any]:
     }
 
 
-def _deployment(entry: Deployment, report: DeploymentReport) -> dict[str, Any]:
+def _deployment(instance: Instance, entry: Deployment, report: DeploymentReport) -> dict[str, Any]:
     return {
         "name": entry.name,
         "pool": entry.pool,
@@ -115,12 +116,26 @@ def _deployment(entry: Deployment, report: DeploymentReport) -> dict[str, Any]:
         "requests_per_s": entry.requests_per_s,
         "tpot_s": report.tpot_s,
         "ttft_s": report.ttft_s,
+        "tpot_band_s": _band_s(instance, entry, "tpot", report.tpot_s),
+        "ttft_band_s": _band_s(instance, entry, "ttft", report.ttft_s),
         "utilisation": report.utilisation,
         "memory_bytes": report.memory_bytes,
         "usable_bytes": report.usable_bytes,
         "imbalance": report.imbalance_mean,
         "step_terms_s": report.terms_s,
     }
+
+
+def _band_s(
+    instance: Instance, entry: Deployment, metric: str, seconds: dict[str, float]
+) -> dict[str, list[float]] | None:
+    """Range [s] by class that holds the profile's nominal share of measured values; None where it has no bands."""
+    bands = instance.calibration.bands
+    if bands is None:
+        return None
+    chip = next(pool.accelerator.name for pool in instance.pools if pool.name == entry.pool)
+    low, high = profile_factors(bands, metric, chip, instance.case.engine or "other")
+    return {name: [low * value, high * value] for name, value in seconds.items()}
 
 
 def binding(answer: ServingAnswer, saved: list[Saving], marginal: dict[str, float]) -> dict[str, Any]:
