@@ -247,7 +247,8 @@ CLAIMS = (
             Acceptance("bubble at P = 8, M = 8", 0.467, absolute=5e-4),
         ),
         why="One rack has memory to spare for such a model, so more stages buy nothing and cost hops. A model of 20 T "
-        "parameters needs two racks; and past the crossover context more stages make batches slightly larger.",
+        "parameters needs two, if its experts stay within a rack; the fleet program, which may spread them over two, "
+        "does that instead. Past the crossover context more stages make batches slightly larger.",
     ),
     Claim(
         id="C31",

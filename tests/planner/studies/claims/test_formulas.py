@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from formulations import fleet
+from planner.costs import lifecycle
+from planner.costs.tables import build_tables
+from planner.instance.instance import Instance
+from planner.instance.lifecycle import LifecycleInstance
+from planner.instance.loading import load_accelerator
+from planner.instance.loading_case import load_case
+from planner.solver.highs import solve_pyomo
+from planner.solver.options import SolveOptions
 from planner.studies.claims import budget, context, inference_claims, pipeline
 from planner.studies.claims.ledger import CLAIMS
 from planner.studies.claims.pipeline import Domain, Load
+from planner.studies.imbalance import ImbalanceBook
+
+if TYPE_CHECKING:
+    from planner.costs.tables import Candidate
 
 
 @pytest.mark.parametrize(("rising", "falling"), [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (1.0, 0.2)])
@@ -90,3 +105,46 @@ def test_half_the_use_halves_the_crossover() -> None:
     assert inference_claims.crossover_tokens("claude-sonnet-4.6", 0.4) == pytest.approx(73e3, rel=0.01)
     finding = claim.compute(claim.values({"mfu": 0.4}))
     assert finding.computed == pytest.approx(200 / 73.3, rel=0.01)
+
+
+STAGES_OFFERED: dict[str, Any] = {
+    "search.deployment_gpus": [72, 144, 288],
+    "search.tensor_parallel": [1],
+    "search.pipeline_parallel": [1, 2, 4],
+    "search.extra_slots_per_gpu": [0],
+    "search.prefill_requests_per_rank": [1],
+    "search.phases": ["prefill", "decode"],
+}
+
+
+@pytest.mark.parametrize("requests_per_s", [20.0, 2000.0])
+def test_the_fleet_program_takes_one_stage(requests_per_s: float) -> None:
+    """Offered one, two and four stages on nominal racks, the program serves DeepSeek V3 with one (C30)."""
+    case = load_case("dsv3_2xnvl72", STAGES_OFFERED)
+    assert isinstance(case, Instance)
+    chat = case.demand[0].model_copy(update={"tpot_s": 0.3, "ttft_s": 60.0, "requests_per_s": requests_per_s})
+    racks = replace(case.pools[0], domains=None, accelerator=load_accelerator("nvl72_nominal"))
+    case = replace(case, demand=(chat,), pools=(racks,))
+    tables = build_tables(case, ImbalanceBook(case, 0, "local_search", None).optimistic)
+    program = fleet.build(tables)
+    assert solve_pyomo(program.model, SolveOptions(gap=1e-6, threads=1)).has_point
+    taken: list[Candidate] = [
+        tables.candidates[index] for index, count in program.model.replicas.items() if count.value > 0.5
+    ]
+    assert {entry.phase for entry in taken} == {"prefill", "decode"}
+    assert {entry.pipeline_parallel for entry in taken} == {1}
+
+
+@pytest.mark.parametrize("decode_mfu", [0.069, 0.149])
+def test_the_penalty_of_a_plan_is_mfu_over_mfu(decode_mfu: float) -> None:
+    """At one price of a GPU-hour, the penalty that a serving plan implies is MFU of training over MFU of decode (C25).
+
+    The plan's decode dollars are those of GPUs that use ``decode_mfu`` of the peak of the case's training hardware.
+    """
+    case = load_case("frontier_100b")
+    assert isinstance(case, LifecycleInstance)
+    training_mfu, model = case.spec.training.efficiency, case.members[0].model
+    usd_per_peak_flop = case.training.usd_per_flop * training_mfu
+    decode_usd = 2.0 * model.active_params * case.output_tokens / decode_mfu * usd_per_peak_flop
+    penalty = lifecycle.decode_penalty(case, model, decode_usd)
+    assert penalty == pytest.approx(training_mfu / decode_mfu)
