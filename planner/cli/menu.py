@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -35,11 +36,15 @@ def menu(
     Example: planner menu talk_100b --tiers 3
     """
     with reporting(output_format, quiet=quiet) as output:
+        from planner.errors import InstanceError
         from planner.instance.menu_case import load_menu_case
         from planner.studies.price_menu import price_menu
 
+        limit = float("inf") if most_overcharge is None else most_overcharge
+        if math.isnan(limit):
+            raise InstanceError.single("command line", "--most-overcharge", "is no number", "give 1 or more")
         case = load_menu_case(file, tiers)
-        answer = price_menu(case, aim.value, float("inf") if most_overcharge is None else most_overcharge)
+        answer = price_menu(case, aim.value, limit)
         output.document(answer, lambda: menu_text(answer))
 
 
@@ -95,7 +100,7 @@ def _cache_table(answer: dict[str, Any]) -> str:
 
 
 def _measures(answer: dict[str, Any]) -> list[str]:
-    valley, checked = answer["valley"], answer["checked"]
+    checked = answer["checked"]
     what = {"distortion": "worst over-charge", "mean": "mean over-charge", "margin": "margin, USD/h"}[answer["aim"]]
     lines = [
         f"floor {answer['floor_usd_per_mtok']:.4g} USD/Mtok, kink of the standard class at "
@@ -105,29 +110,36 @@ def _measures(answer: dict[str, Any]) -> list[str]:
         f"proven bound of the {what}: {answer['bound']:,.6g}, gap {answer['gap']:.2g}",
         f"no loss: least price over cost of {checked['requests']:,} requests drawn is "
         f"{checked['least_price_over_cost']:.4f}",
-        f"valley: {valley['share']:.1%} of the work waits, fleet {valley['fleet']:.2f}; capacity paid over used: "
-        f"{valley['interactive_factor']:.3g} now, {valley['batch_factor']:.3g} batch",
-        "fleet by share that waits: "
-        + ", ".join(f"{row['share']:.1%} {row['fleet']:.2f}" for row in answer["valley_by_share"]),
-        _half_price(answer["half_price_share"]),
-        "speed that a price ratio buys: "
-        + ", ".join(f"{row['price_ratio']:g}x {row['speed_ratio']:.2f}x" for row in answer["fast_menu"]),
     ]
+    if "batch" in answer["services"]:
+        lines += _valley(answer)
+    if "fast" in answer["services"]:
+        bought = (f"{row['price_ratio']:g}x {row['speed_ratio']:.2f}x" for row in answer["fast_menu"])
+        lines.append(f"speed that a price ratio buys: {', '.join(bought)}")
     lines += [_published(answer["published_step"], side) for side in ("output", "input") if answer["published_step"]]
     lines += [f"note: {warning}" for warning in answer["warnings"]]
     return [part for line in lines for part in _wrapped(line)]
 
 
-def _half_price(share: float | None) -> str:
-    if share is None:
-        return "work that waits pays half of the interactive price or more at any share"
-    return f"work that waits, at cost, pays half of the interactive price where {share:.1%} of the work waits"
+def _valley(answer: dict[str, Any]) -> list[str]:
+    valley, half = answer["valley"], answer["half_price_share"]
+    fleets = (f"{row['share']:.1%} {row['fleet']:.2f}" for row in answer["valley_by_share"])
+    lines = [
+        f"valley: {valley['share']:.1%} of the work waits, fleet {valley['fleet']:.2f}; capacity paid over used: "
+        f"{valley['interactive_factor']:.3g} now, {valley['batch_factor']:.3g} batch",
+        f"fleet by share that waits: {', '.join(fleets)}",
+    ]
+    if half is not None:
+        lines.append(f"work that waits, at cost, pays half of the interactive price where {half:.1%} of all work waits")
+    return lines
 
 
 def _published(step: dict[str, Any], side: str) -> str:
     found = step[side]
+    reach = found["break_even_tokens"]
+    even = "at any length" if reach is None or reach > 1e12 else f"up to {reach:,.0f} tokens"
     return (
-        f"a printed step of {found['step']:g}x on {side} at {step['threshold_tokens']:,} breaks even up to "
-        f"{found['break_even_tokens']:,.0f} tokens; up to {step['longest_tokens']:,.0f} the base must be "
-        f"{found['least_base_over_floor']:.3g}x the floor"
+        f"a printed step of {found['step']:g}x on {side} at {step['threshold_tokens']:,} breaks even {even}; up to "
+        f"{step['longest_tokens']:,.0f} the base must be {found['least_base_over_floor']:.3g}x the floor, or the step "
+        f"{found['step_that_covers']:.3g}x"
     )

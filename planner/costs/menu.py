@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planner.costs.cache import SECONDS_PER_HOUR, hold_line
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from planner.instance.memory_tiers import MemoryTier
@@ -101,7 +105,7 @@ def speed_bought(batch: float, context_share: float, price_ratio: float) -> floa
 
 @dataclass(frozen=True)
 class CachePlace:
-    """The cheapest place to hold KV for a time: USD a token to hold it that long, and to read it once."""
+    """The cheapest place to hold KV for a time: USD a token to write and hold it that long, and to read it once."""
 
     tier: str
     hold_usd: float
@@ -109,16 +113,20 @@ class CachePlace:
 
 
 def cheapest_place(
-    tiers: tuple[MemoryTier, ...], kv_bytes_per_token: float, hours: float, usd_per_gpu_hour: float
+    tiers: Sequence[MemoryTier], kv_bytes_per_token: float, hours: float, usd_per_gpu_hour: float
 ) -> CachePlace:
     """Return the tier with the least cost of writing, holding for ``hours`` and reading back once.
 
-    A GPU waits while KV moves, so a transfer costs its time at the price of the GPU (seed claims dossier, C21).
+    A transfer takes the time of the device (`planner.costs.cache`) and of the GPU that waits for it, which for the
+    first tier, the GPU's own HBM, is the same: an upper end, as engines hide a part of it.
     """
     places = []
     for tier in tiers:
-        move = kv_bytes_per_token / tier.bytes_per_s * usd_per_gpu_hour / 3600.0
-        places.append(CachePlace(tier.name, kv_bytes_per_token * tier.usd_per_byte_hour * hours + move, move))
+        line = hold_line(tier)
+        waiting = 0.0 if tier is tiers[0] else usd_per_gpu_hour / SECONDS_PER_HOUR / tier.reached_bytes_per_s
+        move = kv_bytes_per_token * (line.retrieve_usd_per_byte + waiting)
+        hold = kv_bytes_per_token * line.hold_usd_per_byte_s * hours * SECONDS_PER_HOUR
+        places.append(CachePlace(tier.name, move + hold, move))
     return min(places, key=lambda place: place.hold_usd + place.read_usd)
 
 

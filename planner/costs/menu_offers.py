@@ -7,6 +7,7 @@ measures.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _Listing: TypeAlias = "list[tuple[float, ...]]"
 _SLACK = 1e-9
-_MOST_PAIRS = 4_000_000
+_MOST_PAIRS = 1_000_000
 _WIDER = 10.0
 
 
@@ -125,6 +126,9 @@ class MenuTabulator:
         the other, at prices from a tenth of their own least cost to ten times their own greatest.
     seek_margin
         List dearer prices too, up to what requests are worth, and rank by margin instead of charge.
+    frontier
+        List every trade-off between over-charge and rank; otherwise only the first in rank, which is enough where
+        over-charge has no say.
     """
 
     costs: RequestCosts
@@ -134,6 +138,7 @@ class MenuTabulator:
     cache_lines: tuple[CacheLine, ...] = ()
     each_price_covers: bool = True
     seek_margin: bool = False
+    frontier: bool = True
 
     def offers(self) -> Offers:
         """Tabulate every range of bins for every service and cache price.
@@ -148,8 +153,7 @@ class MenuTabulator:
         for group, service in enumerate(self.services):
             points = self._points(service)
             for first in range(bins):
-                for last in range(first, bins):
-                    self._list_pairs(listing, (first, last, group), service, points[first : last + 1])
+                self._list_pairs(listing, first, group, points)
         for group, line in enumerate(self.cache_lines, start=len(self.services)):
             for first in range(bins):
                 for last in range(first, bins):
@@ -183,61 +187,61 @@ class MenuTabulator:
                 points.append([(*corner, float(cost)) for corner, cost in zip(corners, usd, strict=True)])
         return np.array(points)
 
-    def _candidates(self, place: tuple[int, int, int], service: Service) -> tuple[Floats, Floats]:
-        """Prices of input and of output to try for a range of bins."""
-        first, last, _ = place
+    def _candidates(self, first: int, service: Service) -> Floats:
+        """Pairs of prices to try for ranges of bins that begin at ``first`` [pair, 2]."""
         demand, factor = self.demand, service.capacity_factor
-        ends = np.array([demand.low_tokens[first], demand.high_tokens[last]])
-        answers = np.array([demand.least_output, demand.most_output])
-        units = (
-            factor * self.costs.input_usd(ends) / ends,
-            factor * self.costs.output_usd(ends, answers, service.batch) / answers,
-        )
-        tokens = (demand.mean_input[first : last + 1], demand.mean_output[first : last + 1])
-        worth = service.reservation_ratio * demand.reservation_usd[first : last + 1]
-        ranges = []
-        for (least, most), used in zip(units, tokens, strict=True):
-            low, high = (most, most) if self.each_price_covers else (least / _WIDER, most * _WIDER)
-            if self.seek_margin:
-                high = max(high, float((worth / used).max()))
-            ranges.append((low, high))
-        pairs = self.grid.count(*ranges[0]) * self.grid.count(*ranges[1])
-        if pairs > _MOST_PAIRS:
-            message = f"{pairs:,} pairs of prices for one tier are too many to list"
-            raise InstanceError.single("menu", "grid", message, "give a larger ratio or a larger coin")
-        return self.grid.between(*ranges[0]), self.grid.between(*ranges[1])
+        low, high = demand.low_tokens[first], demand.high_tokens[first:]
+        few, many = demand.least_output, demand.most_output
+        least = (self.costs.input_usd(low) / low, self.costs.output_usd(low, few, service.batch) / few)
+        most = (self.costs.input_usd(high) / high, self.costs.output_usd(high, many, service.batch) / many)
+        worth = service.reservation_ratio * demand.reservation_usd[first:]
+        lines, counts = [], []
+        for side, used in enumerate((demand.mean_input[first:], demand.mean_output[first:])):
+            own = factor * np.asarray(most[side])
+            if self.each_price_covers and not self.seek_margin:
+                lines.append(np.unique([self.grid.up(float(usd)) for usd in own]))
+                continue
+            bottom = float(own[0] if self.each_price_covers else factor * least[side] / _WIDER)
+            top = float(own[-1]) * (1.0 if self.each_price_covers else _WIDER)
+            top = max(top, float((worth / used).max())) if self.seek_margin else top
+            counts.append(self.grid.count(bottom, top))
+            if math.prod(counts) > _MOST_PAIRS:
+                message = f"{math.prod(counts):,} prices and pairs of prices for one tier are too many to list"
+                raise InstanceError.single("menu", "grid", message, "give a larger ratio or a larger coin")
+            lines.append(self.grid.between(bottom, top))
+        return np.stack([side.ravel() for side in np.meshgrid(*lines, indexing="ij")], axis=1)
 
-    def _list_pairs(self, listing: _Listing, place: tuple[int, int, int], service: Service, points: Floats) -> None:
-        inputs, outputs = self._candidates(place, service)
-        prices = np.stack([grid.ravel() for grid in np.meshgrid(inputs, outputs, indexing="ij")], axis=1)
-        highest, lowest = np.zeros(len(prices)), np.full(len(prices), np.inf)
-        wanted = self.demand.requests_per_s[place[0] : place[1] + 1] > 0
-        for at, rows in enumerate(points):
-            for tokens_in, tokens_out, usd in rows:
-                ratio = (prices[:, 0] * tokens_in + prices[:, 1] * tokens_out) / usd
-                lowest = np.minimum(lowest, ratio)
-                if wanted[at]:
-                    highest = np.maximum(highest, ratio)
-        kept = lowest >= 1.0 - _SLACK
-        prices, worst = prices[kept], np.maximum(1.0, highest[kept])
-        charge, margin, lost = self._sales(place, service, prices)
-        for row in _undominated(worst, -margin if self.seek_margin else charge):
-            values = (worst[row], charge[row], margin[row], lost[row])
-            listing.append((*place, *map(float, prices[row]), *map(float, values)))
+    def _list_pairs(self, listing: _Listing, first: int, group: int, points: Floats) -> None:
+        """List offers of every range that begins at ``first``: it grows by a bin, and pairs that lose drop out."""
+        service, demand = self.services[group], self.demand
+        prices = self._candidates(first, service)
+        charge, margin, lost, highest = np.zeros((4, len(prices)))
+        for last in range(first, demand.bins):
+            ratio = prices @ points[last, :, :2].T / points[last, :, 2]
+            if demand.requests_per_s[last] > 0:
+                highest = np.maximum(highest, ratio.max(axis=1))
+            sums = [
+                total + added
+                for total, added in zip((charge, margin, lost), self._sales(last, service, prices), strict=True)
+            ]
+            kept = ratio.min(axis=1) >= 1.0 - _SLACK
+            prices, highest = prices[kept], highest[kept]
+            charge, margin, lost = (total[kept] for total in sums)
+            worst = np.maximum(1.0, highest)
+            other = -margin if self.seek_margin else charge
+            for row in _undominated(worst, other) if self.frontier else [int(np.lexsort((worst, other))[0])]:
+                values = (*prices[row], worst[row], charge[row], margin[row], lost[row])
+                listing.append((first, last, group, *map(float, values)))
 
-    def _sales(self, place: tuple[int, int, int], service: Service, prices: Floats) -> tuple[Floats, Floats, Floats]:
-        """Sum what requests pay, what is left over cost, and how many leave, a second [pair]."""
-        charge, margin, lost = np.zeros((3, len(prices)))
+    def _sales(self, at: int, service: Service, prices: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return what requests of a bin pay, what is left over cost, and how many leave, a second [pair]."""
         demand = self.demand
-        for at in range(place[0], place[1] + 1):
-            usual = np.array([demand.mean_input[at]]), np.array([demand.mean_output[at]])
-            rate = service.share * float(demand.requests_per_s[at])
-            bill = prices[:, 0] * usual[0] + prices[:, 1] * usual[1]
-            stays = bill <= service.reservation_ratio * demand.reservation_usd[at] * (1.0 + _SLACK)
-            charge += rate * bill
-            margin += rate * np.where(stays, bill - self.request_usd(service, *usual)[0], 0.0)
-            lost += rate * ~stays
-        return charge, margin, lost
+        usual = np.array([demand.mean_input[at]]), np.array([demand.mean_output[at]])
+        rate = service.share * float(demand.requests_per_s[at])
+        bill = prices[:, 0] * usual[0] + prices[:, 1] * usual[1]
+        stays = bill <= service.reservation_ratio * demand.reservation_usd[at] * (1.0 + _SLACK)
+        margin = rate * np.where(stays, bill - self.request_usd(service, *usual)[0], 0.0)
+        return rate * bill, margin, rate * ~stays
 
     def _list_cache(self, listing: _Listing, place: tuple[int, int, int], line: CacheLine) -> None:
         """List the least price that covers the dearest prompt of the range: nobody leaves for a cache price."""
@@ -252,10 +256,9 @@ class MenuTabulator:
         listing.append((*place, price, 0.0, worst, 0.0, 0.0, 0.0))
 
 
-def _undominated(worst: Floats, other: Floats) -> list[int]:
+def _undominated(worst: Floats, other: Floats) -> NDArray[np.int64]:
     """Rows that no row beats in both: sorted by the first, kept while the second falls."""
-    kept: list[int] = []
-    for row in np.lexsort((other, worst)):
-        if not kept or other[row] < other[kept[-1]] - 1e-15 * max(1.0, abs(other[row])):
-            kept.append(int(row))
-    return kept
+    order = np.lexsort((other, worst))
+    sorted_other = other[order]
+    before = np.minimum.accumulate(np.concatenate([[np.inf], sorted_other[:-1]]))
+    return np.asarray(order[sorted_other < before - 1e-15 * np.maximum(1.0, np.abs(sorted_other))], dtype=np.int64)

@@ -138,8 +138,8 @@ def half_price_share(case: MenuCase) -> float | None:
     )
 
 
-def menu_inputs(case: MenuCase, *, seek_margin: bool) -> MenuInputs:
-    """Derive curves, services and cache lines.
+def menu_inputs(case: MenuCase, *, seek_margin: bool, frontier: bool = True) -> MenuInputs:
+    """Derive curves, services and cache lines; ``frontier`` as in `MenuTabulator`.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def menu_inputs(case: MenuCase, *, seek_margin: bool) -> MenuInputs:
     lines, places = _cache_lines(case, numbers)
     coin = case.grid.coin_usd_per_mtok
     grid = PriceGrid(costs.floor_usd, case.grid.ratio, None if coin is None else coin / 1e6)
-    tabulator = MenuTabulator(costs, demand, grid, services, lines, case.each_price_covers, seek_margin)
+    tabulator = MenuTabulator(costs, demand, grid, services, lines, case.each_price_covers, seek_margin, frontier)
     return MenuInputs(tabulator, valley, chi, context, places)
 
 

@@ -59,7 +59,8 @@ def draw_up(case: MenuCase, aim: Aim, most_overcharge: float = float("inf"), tim
     NoPlanFound
         If no menu keeps ``most_overcharge``.
     """
-    inputs = menu_inputs(case, seek_margin=aim == "margin")
+    frontier = aim == "distortion" or most_overcharge < float("inf")
+    inputs = menu_inputs(case, seek_margin=aim == "margin", frontier=frontier)
     offers = inputs.tabulator.offers()
     options = SolveOptions(gap=0.0, time_limit_s=time_limit_s, threads=1)
 
@@ -204,25 +205,27 @@ def _fast_menu(inputs: MenuInputs) -> list[dict[str, float]]:
 
 
 def _published(case: MenuCase, inputs: MenuInputs) -> dict[str, Any] | None:
-    """Where a printed step breaks even, base at the floor, and the least base that never loses (C18)."""
+    """Where a printed step breaks even, base at the floor, the least base that never loses, and the step due (C18)."""
     step, costs = case.published_step, inputs.tabulator.costs
     if step is None:
         return None
     longest, batch = float(case.bins[-1].up_to_tokens), inputs.standard.batch
-    prompt = {
-        length: float(costs.input_usd(length)) / length / costs.floor_usd for length in (step.threshold_tokens, longest)
-    }
+    ends = (float(step.threshold_tokens), longest)
+    prompt = [float(costs.input_usd(length)) / length / costs.floor_usd for length in ends]
+    answer = [costs.relative_cost(length, batch) for length in ends]
     return {
         "threshold_tokens": step.threshold_tokens,
         "longest_tokens": longest,
         "output": {
             "step": step.output,
+            "step_that_covers": answer[1] / answer[0],
             "break_even_tokens": costs.break_even_tokens(step.output, batch),
             "least_base_over_floor": costs.least_base(step.threshold_tokens, longest, step.output, batch),
         },
         "input": {
             "step": step.input,
+            "step_that_covers": prompt[1] / prompt[0],
             "break_even_tokens": 2.0 * (step.input - 1.0) * costs.attention_tokens,
-            "least_base_over_floor": max(prompt[step.threshold_tokens], prompt[longest] / step.input),
+            "least_base_over_floor": max(prompt[0], prompt[1] / step.input),
         },
     }

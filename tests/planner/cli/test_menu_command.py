@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHIPPED = library.names("menus")
+NO_WORTH = ("talk_large_batch", "margin")  # its requests have no reservation prices
 
 
 def run(*arguments: str) -> tuple[int, Any, str]:
@@ -32,19 +33,67 @@ def talk() -> Any:  # noqa: ANN401 - a JSON document
     return answer
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("aim", ["distortion", "margin"])
+@pytest.mark.parametrize(
+    ("name", "aim"),
+    [(name, aim) for name in SHIPPED for aim in ("distortion", "mean", "margin") if (name, aim) != NO_WORTH],
+)
 def test_shipped_cases(name: str, aim: str) -> None:
     """Proven without a gap, nothing below cost, as many thresholds as tiers less one."""
     code, answer, notes = run(name, "--aim", aim)
     assert code == 0, notes
     assert (answer["status"], answer["gap"]) == ("optimal", pytest.approx(0.0, abs=1e-9))
-    aimed = answer["worst_overcharge"] if aim == "distortion" else answer["margin_usd_per_hour"]
+    keys = {"distortion": "worst_overcharge", "mean": "mean_overcharge", "margin": "margin_usd_per_hour"}
+    aimed = answer[keys[aim]]
     assert answer["bound"] == pytest.approx(aimed, rel=1e-6)
     assert answer["checked"]["least_price_over_cost"] >= 1.0
     assert len(answer["thresholds"]) == len(answer["prices"]) - 1
-    assert all({"standard", "fast", "batch", "cache_read"} <= tier.keys() for tier in answer["prices"])
+    assert all(answer["services"].keys() <= tier.keys() for tier in answer["prices"])
     assert answer["sources"]
+    if aim == "distortion":
+        assert answer["warnings"] == []
+
+
+def test_a_margin_that_callers_would_undo_is_told() -> None:
+    """The margin's prices ignore callers who pad a prompt or change class: where that pays, a note says so."""
+    answer = run("talk_100b", "--aim", "margin")[1]
+    outputs = [tier["standard"]["output"] for tier in answer["prices"]]
+    assert (outputs != sorted(outputs)) == any("price of standard falls" in note for note in answer["warnings"])
+    dearer = any(tier["batch"]["output"] > tier["standard"]["output"] for tier in answer["prices"])
+    assert dearer == any("batch is dearer than standard" in note for note in answer["warnings"])
+
+
+@pytest.mark.parametrize(("tiers", "edges"), [("2", [447214]), ("3", [341995, 584804])])
+def test_the_talk_with_an_endless_batch(tiers: str, edges: list[int]) -> None:
+    """C18: +50 % breaks even up to 300k, the base must be 3.33 floors; K tiers over-charge by 5^(1/K) at best."""
+    answer = run("talk_large_batch", "--tiers", tiers)[1]
+    assert answer["published_step"]["output"]["break_even_tokens"] == pytest.approx(300e3, rel=0.01)
+    assert answer["published_step"]["output"]["least_base_over_floor"] == pytest.approx(10 / 3, rel=1e-3)
+    assert answer["published_step"]["input"]["step_that_covers"] == pytest.approx(1.0)
+    assert answer["thresholds"] == edges
+    assert answer["worst_overcharge"] == pytest.approx(5 ** (1 / int(tiers)), rel=0.02)
+
+
+def test_cache_prices_cover_holding_and_reading(talk: Any) -> None:  # noqa: ANN401
+    """A write pays its prefill and its hold on the device that is named, a read its transfer; long holds cost more."""
+    from planner.instance.memory_tiers import load_memory_tiers
+
+    devices = {tier.name: tier for tier in load_memory_tiers("host_2026").tiers}
+    for tier in talk["prices"]:
+        for line, hours in (("cache_write_short", 1 / 12), ("cache_write_long", 1.0)):
+            device = devices[talk["cache_tiers"][line]]
+            held = 1096.3 * device.usd_per_byte_hour * hours
+            read = 1096.3 / device.bytes_per_s * 2.0 / 3600
+            prefill = 2e11 / 4.5e15 * 2 / 3600 * (1 + tier["up_to_tokens"] / 4e6)
+            assert tier[line] / 1e6 >= held + prefill
+            assert tier["cache_read"] / 1e6 >= read
+        assert tier["cache_read"] < tier["standard"]["input"]
+        assert tier["cache_write_short"] <= tier["cache_write_long"]
+
+
+def test_menus_are_listed() -> None:
+    """`planner list menus` names the shipped cases."""
+    result = CliRunner().invoke(app, ["list", "menus"])
+    assert all(name in result.stdout for name in ("talk_100b", "talk_large_batch", "deepseek-v3_nvl72"))
 
 
 def test_the_fleets_of_the_dossier(talk: Any) -> None:  # noqa: ANN401
@@ -81,7 +130,8 @@ def test_text_fits_a_terminal(name: str) -> None:
     result = CliRunner().invoke(app, ["menu", name])
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
-    assert all(word in result.stdout for word in ("standard", "bound", "no loss", "valley"))
+    assert all(word in result.stdout for word in ("standard", "bound", "no loss"))
+    assert ("valley" in result.stdout) == (name != "talk_large_batch")
 
 
 def test_more_tiers_from_the_command_line() -> None:

@@ -94,13 +94,14 @@ def test_grids() -> None:
 
 
 def test_the_cheapest_place_changes_with_the_time_held() -> None:
-    """A fast dear device for a moment, a slow cheap one for long; holding and moving are priced in closed form."""
+    """HBM for a moment, a slow cheap device for long; holding and moving are priced in closed form."""
     tiers = tuple(
         MemoryTier(name=name, title=name, capacity_bytes=1e12, bytes_per_s=speed, usd_per_hour=usd, source="test")
         for name, speed, usd in (("fast", 1e12, 1.0), ("slow", 1e9, 0.001))
     )
     moment, long = (cheapest_place(tiers, 1e5, hours, 3.6) for hours in (1e-6, 10.0))
     assert (moment.tier, long.tier) == ("fast", "slow")
-    assert long.read_usd == pytest.approx(1e5 / 1e9 * 3.6 / 3600)
+    assert moment.read_usd == pytest.approx(1e5 / 1e12 * 1.0 / 3600)
+    assert long.read_usd == pytest.approx(1e5 / 1e9 * (3.6 + 0.001) / 3600)
     assert long.hold_usd == pytest.approx(long.read_usd + 1e5 * 0.001 / 1e12 * 10)
     assert math.isfinite(moment.hold_usd)
