@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from planner.instance.hardware import Accelerator
     from planner.instance.model import MoeModel
 
-CALIBRATION = "hand_set"
+CALIBRATION = "fitted"
 """Profile of drafted cases."""
 
 PREFERRED_COLUMNS = ("rental_3yr", "market_low", "tco_neocloud", "tco_hyperscaler", "market_high")
@@ -145,7 +145,7 @@ def _head(question: DraftQuestion, model: MoeModel, chip: Accelerator) -> list[s
         "# a name from `planner list models`, or a model file beside this one (`planner import hf` makes one)",
         f"model = {_quoted(model.name)}",
         f'# kv_format = "fp8"  # format of the KV cache; the model\'s own is {model.kv_format}',
-        "# how far kernels and links stay behind the data sheet; `ideal` is the roofline",
+        "# how far kernels and links stay behind the data sheet: fitted to measured rows; `ideal` is the roofline",
         f"calibration = {_quoted(CALIBRATION)}",
         'overlap = "two_batch"  # or "none": communication is not hidden',
         "horizon_hours = 1  # hours that the cost covers",
