@@ -56,8 +56,8 @@ FIGURES = {
     ),
     "placement": Said(
         "Does it matter where experts live?",
-        "Half of all expert calls leave a rack of two wherever the experts live; only what is sent once for several "
-        "experts depends on the placement, if experts come in groups.",
+        "With two racks half of all expert calls leave their rack wherever the experts live; only what is sent once "
+        "for several experts depends on the placement, if experts come in groups.",
         "sends = sum over tokens of other racks touched",
         "16 experts, two a token, eight in each of two racks; two groups that keep 90 % of the tokens. The best "
         "placement is proven by a mixed-integer program. Claims C12 to C14.",
