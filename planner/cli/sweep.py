@@ -90,6 +90,7 @@ def _text(payload: dict[str, Any]) -> str:
     keys = list(dict.fromkeys(key for row in payload["rows"] for key in row["point"]))
     columns = [*(_short(key) for key in keys), "$", "gap", "GPUs", "layout"]
     table = terminal.empty_table("", columns, left=len(keys))
+    table.columns[-1].justify = "left"
     for row in payload["rows"][:MOST_SHOWN]:
         values = (_cell(row["point"].get(key, "as it is")) for key in keys)
         if row["cost_usd"] is None:
