@@ -19,6 +19,7 @@ from planner.cli import (
     place_slots,
     place_traffic,
     place_traffic_report,
+    place_views,
 )
 from planner.cli.support import Format, FormatOption, Output, QuietOption, reporting
 from planner.errors import InstanceError, Problem
@@ -193,6 +194,7 @@ def _finish(answer: place_replan.Answer, out: Path | None, output: Output, input
 
 def _inputs(
     problems: list[Problem],
+    place_views.write(out, request, result, report, inputs.top_k)
     options: place_traffic.TrafficOptions,
     loads: list[Path],
     gpus: int,

@@ -1,4 +1,4 @@
-"""`planner report`: the HTML page of finished runs."""
+"""`planner report`: one HTML page of finished runs."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ import typer
 
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
-RunFolders = Annotated[list[Path], typer.Argument(help="Run folders that hold manifest.json and plan.json.")]
+RunFolders = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Folders of solve runs, sweeps or placements.")
+]
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--out", help="The page. Default: report.html in the folder of the run, of several in outputs."),
+]
 
 
 def report(
-    run_dirs: RunFolders,
+    runs: RunFolders,
+    out: OutFile = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
-    """Make report.html again from manifest.json and plan.json of each run folder; none is written if one is wrong.
+    """Make one self-contained HTML page of one run, or of several side by side; no page is written if one is wrong.
 
-    Example: planner report outputs/RUN
+    Example: planner report outputs/RUN outputs/sweep_dsv3_latency --out page.html
     """
     with reporting(output_format, quiet=quiet) as output:
         import os
 
-        from planner.errors import InstanceError, Problem
-        from planner.files import write_text
-        from planner.report.rebuild import page_of_run
+        from planner.errors import InstanceError
+        from planner.files import unwritable, write_text
+        from planner.studies.report_runs import page_of_folders
+        from planner.studies.runs import DEFAULT_FOLDER
 
-        pages: dict[Path, str] = {}
-        problems: list[Problem] = []
-        for folder in run_dirs:
-            try:
-                pages[folder / "report.html"] = page_of_run(folder)
-            except InstanceError as error:
-                problems += error.problems
-        if problems:
-            raise InstanceError(problems)
-        for path, page in pages.items():
-            write_text(path, page)
-        paths = [os.path.relpath(path) for path in pages]
-        output.document({"path": paths[0] if len(paths) == 1 else paths}, lambda: "\n".join(paths))
+        path = out or (runs[0] if len(runs) == 1 else DEFAULT_FOLDER) / "report.html"
+        page = page_of_folders(runs)
+        if (error := unwritable(path)) is not None:
+            raise InstanceError.single(str(path), "--out", f"cannot be written: {error}", "name another file")
+        write_text(path, page)
+        shown = os.path.relpath(path)
+        output.document({"path": shown}, lambda: shown)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from planner.files import write_text
-from planner.report import sections
+from planner.report import facts, sections, words
 from planner.report.curves import curves, view_figures
 from planner.report.errors_section import model_error
 from planner.report.figures import figures
@@ -25,12 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """What one run puts on a page: its text, the figures that the text leaves room for, and what scripts draw from."""
+    """What one run puts on a page.
+
+    Attributes
+    ----------
+    title, content, gist
+        Its name, its text, and its answer in a few words for a list of runs.
+    figures, data
+        The figures that the text leaves room for, and what the scripts draw from.
+    """
 
     title: str
     content: Markup
     figures: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    gist: str = ""
 
 
 def write_report(path: Path, payload: Mapping[str, Any], plan: Mapping[str, Any], views: Views | None = None) -> None:
@@ -75,4 +84,9 @@ def solve_part(payload: Mapping[str, Any], plan: Mapping[str, Any], views: Views
     )
     content = joined([summary(payload), element("h2", "Details", _class="part"), *details])
     drawn = figures(payload) | view_figures(views)
-    return Part(str(payload["title"]), content, drawn, drawing_data(views, plan["expert_maps"]))
+    return Part(str(payload["title"]), content, drawn, drawing_data(views, plan["expert_maps"]), _gist(payload))
+
+
+def _gist(payload: Mapping[str, Any]) -> str:
+    gpus = facts.total_gpus(payload)["paid"]
+    return f"{words.usd(payload['cost_usd'])}, gap {words.share(payload['gap'])}, {words.counted(gpus, 'GPU')} paid"

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 from planner.errors import InstanceError, Problem
 from planner.plan import read_plan
 from planner.report.facts import check_payload
-from planner.report.html import render_html
+from planner.report.html import solve_part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from planner.plan import Plan
+    from planner.report.html import Part
 
 _NOT_AS_WRITTEN = (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError)
 
 
-def page_of_run(folder: Path) -> str:
-    """Render the page of a run from its manifest.json (key ``result``) and plan.json.
+def part_of_run(folder: Path, views: dict[str, Any]) -> Part:
+    """Write what the page of a run holds from its manifest.json (key ``result``), plan.json and views.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def page_of_run(folder: Path) -> str:
     if problems or plan is None:
         raise InstanceError(problems)
     try:
-        return render_html(payload, plan.model_dump(mode="json"))
+        return solve_part(payload, plan.model_dump(mode="json"), views)
     except _NOT_AS_WRITTEN as error:
         name = str(folder / "manifest.json")
         message = f"is not a result of this version ({type(error).__name__}: {error})"

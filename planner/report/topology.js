@@ -28,7 +28,7 @@
   const reachOf = (rows) => Math.max(0.0005, ...rows.map((row) => Math.max(...row.map((value) => Math.abs(value - 1)))));
   const mean = (row) => row.reduce((sum, value) => sum + value, 0) / row.length;
   const overMean = (rows) => rows && rows.map((row) => row.map((value) => value / (mean(row) || 1)));
-  const amount = (value, unit) => unit === "B" ? (value >= 1e6 ? `${(value / 1e6).toPrecision(3)} MB` : `${(value / 1e3).toPrecision(3)} kB`) : `${value.toPrecision(3)} sends a token`;
+  const amount = (value, unit) => unit === "B" ? (value >= 1e6 ? `${(value / 1e6).toPrecision(3)} MB` : `${(value / 1e3).toPrecision(3)} kB`) : `${value.toPrecision(3)} sends ${unit === "sends" ? "a token" : "an assignment"}`;
 
   class Drawing {
     constructor(name, data) {

@@ -98,8 +98,8 @@ def placement_views(
 ) -> dict[str, Any]:
     """Numbers and drawing of a placement straight from recorded loads; loads are means over the scenarios.
 
-    ``port`` is sends a token into each GPU, where ``top_k`` is known; ``uplink`` the same of nodes, where there are
-    some.
+    ``port`` is sends a token into each GPU, without ``top_k`` sends an assignment; ``uplink`` the same of nodes, where
+    there are several.
     """
     busy = np.flatnonzero(~request.dense_layers)
     mean = np.asarray(request.load, dtype=float).mean(axis=0)[busy]
@@ -115,19 +115,17 @@ def placement_views(
         "per_domain": node,
         "per_host": min(node, 8),
         "stages": 1,
-        "unit": "sends",
+        "unit": "assignments" if top_k is None else "sends",
         "layers": busy.tolist(),
         "load": relative(carried),
-        "port": None,
         "uplink": None,
     }
-    if top_k is not None:
-        traffic = estimated_traffic(request, rows, top_k)
-        drawn["port"] = rounded(level_of(traffic, traffic.sends, 0)[busy], 4)
-        if request.gpus > node:
-            drawn["uplink"] = rounded(level_of(traffic, traffic.sends, 1)[busy], 4)
+    traffic = estimated_traffic(request, rows, top_k or 1)
+    drawn["port"] = rounded(level_of(traffic, traffic.sends, 0)[busy], 4)
+    if request.gpus > node:
+        drawn["uplink"] = rounded(level_of(traffic, traffic.sends, 1)[busy], 4)
     return {
-        "summary": report,
+        "summary": {"gpus": request.gpus} | report,
         "drawings": [drawn],
         "maps": {"map": rows[busy].tolist()},
         "expert_load": rounded(mean / mean.mean(axis=1, keepdims=True), 2),

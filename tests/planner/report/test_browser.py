@@ -2,58 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from browser_tools import ATTACK, MARKS, Opened, chromium
 from life_samples import life_documents, renamed_life
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from report_samples import PAYLOAD, PLAN, renamed
 
 from planner.report.html import write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = Path("/usr/bin/chromium")
-ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests here."""
-    with sync_playwright() as playwright:
-        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
-class Opened:
-    """A page with all that it complained about or asked for."""
-
-    def __init__(self, browser: Browser, path: Path) -> None:
-        self.page: Page = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light").new_page()
-        self.address = path.as_uri()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", self._dismiss)
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(self.address)
-        self.page.locator(".plot .legend").nth(2).wait_for()
-
-    def _dismiss(self, dialog: Any) -> None:  # noqa: ANN401 - playwright's own type
-        self.complaints.append(f"dialog {dialog.message}")
-        dialog.dismiss()
+def open_page(browser: Browser, path: Path) -> Opened:
+    """Open a page and wait for its figures."""
+    page = Opened(browser, path, "body")
+    page.page.locator(".plot .legend").nth(2).wait_for()
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +40,7 @@ def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Opened
     """Page of the sample plan on a laptop in daylight."""
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(path, PAYLOAD, PLAN)
-    return Opened(browser, path)
+    return open_page(browser, path)
 
 
 def brightness(page: Page, selector: str, key: str) -> int:
@@ -102,7 +81,7 @@ def test_a_hostile_name_does_not_run(
     """A case, class or deployment named like a script is shown as text, in tables and figures."""
     renamed(payload, plan, ATTACK)
     write_report(tmp_path / "report.html", payload, plan)
-    opened = Opened(browser, tmp_path / "report.html")
+    opened = open_page(browser, tmp_path / "report.html")
     assert opened.complaints == []
     assert opened.page.locator("img").count() == 0
     assert opened.page.locator("h1").inner_text() == ATTACK
@@ -114,7 +93,7 @@ def life(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Opened:
     """Page of a plan that also chooses its model."""
     path = tmp_path_factory.mktemp("report") / "life.html"
     write_report(path, *life_documents())
-    return Opened(browser, path)
+    return open_page(browser, path)
 
 
 def test_members_are_drawn_quietly(life: Opened) -> None:
@@ -148,7 +127,7 @@ def test_hostile_members_and_notes_do_not_run(browser: Browser, tmp_path: Path) 
     payload, plan = life_documents()
     renamed_life(payload, ATTACK)
     write_report(tmp_path / "report.html", payload, plan)
-    opened = Opened(browser, tmp_path / "report.html")
+    opened = open_page(browser, tmp_path / "report.html")
     assert opened.complaints == []
     assert opened.page.locator("img").count() == 0
     assert opened.page.locator("#figure-members .ytick text").all_text_contents().count(ATTACK) == 1

@@ -26,23 +26,23 @@ def run_folder(payload: dict[str, Any], plan: dict[str, Any], tmp_path: Path) ->
 
 
 def test_page_is_rebuilt(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One folder gives one path, relative to the working directory; several give a list."""
+    """One folder gives one path, relative to the working directory."""
     monkeypatch.chdir(run_folder.parent)
     result = CliRunner().invoke(app, ["report", str(run_folder), "--format", "json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"path": "run/report.html"}
     assert "A large model on two racks" in (run_folder / "report.html").read_text(encoding="utf-8")
-    (run_folder.parent / "again").symlink_to(run_folder)
-    several = CliRunner().invoke(app, ["report", "run", "again", "--format", "json"])
-    assert json.loads(several.stdout) == {"path": ["run/report.html", "again/report.html"]}
 
 
-def test_every_problem_is_listed_and_nothing_is_written(run_folder: Path) -> None:
-    """A good folder beside a missing one: exit 2, both missing files named, no page."""
-    result = CliRunner().invoke(app, ["report", str(run_folder), str(run_folder / "nowhere")])
+def test_every_problem_is_listed_and_nothing_is_written(run_folder: Path, tmp_path: Path) -> None:
+    """A good folder beside a missing one and one that holds no run: exit 2, both named, no page."""
+    (tmp_path / "empty").mkdir()
+    wrong = [str(tmp_path / "nowhere"), str(tmp_path / "empty")]
+    result = CliRunner().invoke(app, ["report", str(run_folder), *wrong, "--out", str(tmp_path / "page.html")])
     assert result.exit_code == 2
-    assert "nowhere/manifest.json" in result.stderr
-    assert "nowhere/plan.json" in result.stderr
+    assert "nowhere: cannot be read" in result.stderr
+    assert "empty: holds no run" in result.stderr
+    assert not (tmp_path / "page.html").exists()
     assert not (run_folder / "report.html").exists()
 
 
