@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from planner.errors import InstanceError
 if TYPE_CHECKING:
     from planner.instance.model import MoeModel
     from planner.instance.quantities import Frozen
+
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def model_toml(model: MoeModel) -> str:
@@ -32,7 +36,8 @@ def frozen_toml(document: Frozen) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _line(key: str, value: Any) -> str:  # noqa: ANN401 - any plain TOML value
+def _line(name: str, value: Any) -> str:  # noqa: ANN401 - any plain TOML value
+    key = name if not name or BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
     if isinstance(value, str):
         # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
         return f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")

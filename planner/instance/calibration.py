@@ -130,6 +130,37 @@ class Bands(Frozen):
     engines: tuple[str, ...] = Field(default=(), description="Engines of the fit; others widen a band.")
 
 
+class Errors(Frozen):
+    """Absolute errors of predictions over some rows, as fractions of what was measured; None: not measured."""
+
+    n: int = Field(ge=1)
+    tpot_mean: float | None = None
+    tpot_median: float | None = None
+    ttft_mean: float | None = None
+    ttft_median: float | None = None
+    throughput_mean: float | None = None
+    throughput_median: float | None = None
+
+
+class LeftOut(Frozen):
+    """How far a profile's form is off on rows that its fit did not see, beside baselines on the same rows, same run."""
+
+    file: str
+    date: str
+    command: str = Field(description="What makes the figures again.")
+    splits: dict[str, dict[str, Errors]] = Field(
+        description="Split (each part left out of its own fit) -> model, hand_values, prototype_form."
+    )
+    phases: dict[str, dict[str, Errors]] = Field(description="Aggregated and disaggregated rows, left out by group.")
+    coverage: dict[str, dict[str, float]] = Field(description="Split -> metric -> share of rows inside the band.")
+    answered_by_aiconfigurator: dict[str, dict[str, Errors]] = Field(
+        description="Rows that aiconfigurator answered, all and by engine or phase -> every planner."
+    )
+    after_points: dict[str, Errors] = Field(description="Points of the site's own -> errors of its other rows.")
+    groups: dict[str, Errors] = Field(description="Model, accelerator and engine -> errors, that group left out.")
+    notes: tuple[str, ...] = Field(default=(), description="What a reader should know of how the form was chosen.")
+
+
 class SiteCorrection(Frozen):
     """Factors from a site's own points; they hold for one model, accelerator and engine at one precision."""
 
@@ -167,6 +198,7 @@ class Calibration(Frozen):
     )
     highest_utilisation: Share = Field(description="Utilisation that a replica may not pass, whatever its limits.")
     bands: Bands | None = Field(default=None, description="Absent: the answer is a point, and says so.")
+    left_out: LeftOut | None = Field(default=None, description="Absent: its error is unknown.")
     site: tuple[SiteCorrection, ...] = ()
     sources: dict[str, str]
 

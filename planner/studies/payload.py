@@ -66,6 +66,7 @@ def assumptions(instance: Instance) -> dict[str, Any]:
             "highest_utilisation": calibration.highest_utilisation,
             "sources": calibration.sources,
             "bands": None if calibration.bands is None else calibration.bands.model_dump(mode="json"),
+            "left_out": None if calibration.left_out is None else calibration.left_out.model_dump(mode="json"),
         },
         "expert_load": instance.expert_load_note,
         "overlap": instance.case.overlap,
