@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,8 @@ from planner.files import unwritable
 from planner.instance.instance import Instance
 from planner.instance.lifecycle import LifecycleInstance
 from planner.instance.loading_case import load_case
-from planner.instance.overrides import parse_assignments
+from planner.instance.overrides import well_formed
+from planner.instance.resolve import collect
 from planner.solver.options import SolveOptions
 from planner.solver.result import StopReason
 from planner.solver.write import MODEL_SUFFIXES
@@ -24,8 +26,8 @@ from planner.studies.reference import beside_reference
 from planner.studies.runs import DEFAULT_FOLDER, relative_path, run_folder, write_run
 from planner.studies.sensitivity import marginal_usd_per_request, savings
 from planner.studies.serving import solve_serving
-
 from planner.studies.views import serving_views, views_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -56,9 +58,9 @@ class SolvedCase:
         Overrides and options of the run.
     tables
         Tables of the program that bounds the cost.
-    """
     views
         What the report draws beside the document (`planner.studies.views`).
+    """
 
     name: str
     plan: Plan
@@ -66,8 +68,8 @@ class SolvedCase:
     settings: dict[str, Any]
     stop_reason: StopReason
     tables: CostTables
-
     views: dict[str, Any] = field(default_factory=dict)
+
     def write(self, out: Path | None = None) -> dict[str, Any]:
         """Write the run folder and return the document with its path."""
         while True:
@@ -99,8 +101,13 @@ class SolvedCase:
 
 def open_case(case: str | Path, changes: Iterable[str] = (), loads: Path | None = None) -> Instance | LifecycleInstance:
     """Load a case with overrides and, where given, recorded loads."""
-    recorded = None if loads is None else read_loads(loads)
-    return load_case(case, parse_assignments(changes), loads=recorded, loads_note="" if loads is None else str(loads))
+    given, problems = well_formed(changes)
+    recorded = None if loads is None else collect(problems, lambda: read_loads(loads))
+    note = "" if loads is None else str(loads)
+    instance = collect(problems, lambda: load_case(case, given, loads=recorded, loads_note=note))
+    if problems or instance is None:
+        raise InstanceError(problems)
+    return instance
 
 
 def open_serving_case(case: str | Path, changes: Iterable[str] = (), loads: Path | None = None) -> Instance:
@@ -134,6 +141,7 @@ def solve_case(
     """
     changes = list(changes)
     instance = case if isinstance(case, (Instance, LifecycleInstance)) else open_case(case, changes, loads)
+    began = time.perf_counter()
     options = options or SolveOptions(gap=DEFAULT_GAP)
     settings = {
         "set": changes,
@@ -146,11 +154,11 @@ def solve_case(
     if isinstance(instance, LifecycleInstance):
         return _solve_open(instance, options, progress, settings)
     answer = solve_serving(instance, options, progress)
-    asked = _Questions(answer.stop_reason, _seconds_of_questions(options))
+    asked = _Questions.after(answer.stop_reason, options, began)
     payload = answer_payload(answer, *asked.what_binds(instance, answer.tables))
     reference = instance.case.reference
     if reference is not None:
-        payload["reference"] = asked.unless_interrupted(lambda: beside_reference(answer, reference, options), None)
+        payload["reference"] = asked.unless_interrupted(lambda: beside_reference(answer, reference, asked.left()), None)
     views = asked.views(answer)
     return replace(asked.solved(instance.name, answer.plan, payload, settings, answer.tables), views=views)
 
@@ -158,10 +166,11 @@ def solve_case(
 def _solve_open(
     instance: LifecycleInstance, options: SolveOptions, progress: Progress | None, settings: dict[str, Any]
 ) -> SolvedCase:
+    began = time.perf_counter()
     shelf = FleetShelf(instance, options, progress)
     answer = solve_lifecycle(instance, options, progress, shelf)
     tables = shelf.tables_of(answer.chosen.instance)
-    asked = _Questions(answer.stop_reason, _seconds_of_questions(options))
+    asked = _Questions.after(answer.stop_reason, options, began)
     binding = asked.what_binds(answer.chosen.instance, tables)
     shelf.interrupted = asked.stop_reason is StopReason.interrupted
     payload = lifecycle_payload(answer, shelf, *binding)
@@ -171,20 +180,31 @@ def _solve_open(
     return replace(asked.solved(instance.name, answer.plan, payload, settings, tables), views=views)
 
 
-def _seconds_of_questions(options: SolveOptions) -> float:
-    limit = options.time_limit_s
-    return MOST_SECONDS_OF_QUESTIONS if limit is None else min(limit, MOST_SECONDS_OF_QUESTIONS)
-
-
 @dataclass
 class _Questions:
     """What is asked about a plan once it is found. Ctrl-C ends the asking and keeps the plan; so does a failed solve.
 
-    ``seconds`` is what all questions together may take: no longer than the search itself was given.
+    They may take ``seconds`` together; under a time limit, what the search left of it and no more.
     """
 
     stop_reason: StopReason
-    seconds: float = MOST_SECONDS_OF_QUESTIONS
+    options: SolveOptions
+    deadline: float | None = None
+
+    @classmethod
+    def after(cls, stop_reason: StopReason, options: SolveOptions, began: float) -> _Questions:
+        """Questions about a plan whose search began at ``began`` of `time.perf_counter`."""
+        limit = options.time_limit_s
+        return cls(stop_reason, options, None if limit is None else began + limit)
+
+    @property
+    def seconds(self) -> float:
+        left = MOST_SECONDS_OF_QUESTIONS if self.deadline is None else self.deadline - time.perf_counter()
+        return min(max(left, 0.0), MOST_SECONDS_OF_QUESTIONS)
+
+    def left(self) -> SolveOptions:
+        """Options with what is left of the time limit."""
+        return self.options if self.deadline is None else replace(self.options, time_limit_s=self.seconds)
 
     def unless_interrupted(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
         if self.stop_reason is StopReason.interrupted:
@@ -200,17 +220,18 @@ class _Questions:
     def what_binds(self, instance: Instance, tables: CostTables) -> tuple[list[Saving], dict[str, float]]:
         nothing: dict[str, float] = {}
         marginal = self.unless_interrupted(lambda: marginal_usd_per_request(tables), nothing)
-        return self.unless_interrupted(lambda: savings(instance, seconds=self.seconds), []), marginal
+        strict = self.deadline is not None
+        return self.unless_interrupted(lambda: savings(instance, seconds=self.seconds, strict=strict), []), marginal
+
+    def views(self, answer: ServingAnswer | None) -> dict[str, Any]:
+        nothing: dict[str, Any] = {}
+        return nothing if answer is None else self.unless_interrupted(lambda: serving_views(answer), nothing)
 
     def solved(
         self, name: str, plan: Plan, payload: dict[str, Any], settings: dict[str, Any], tables: CostTables
     ) -> SolvedCase:
         document = payload | {"stop_reason": self.stop_reason}
         return SolvedCase(name, plan, document, settings, self.stop_reason, tables)
-
-    def views(self, answer: ServingAnswer | None) -> dict[str, Any]:
-        nothing: dict[str, Any] = {}
-        return nothing if answer is None else self.unless_interrupted(lambda: serving_views(answer), nothing)
 
 
 def refuse_outputs(out: Path | None, model: Path | None = None) -> None:

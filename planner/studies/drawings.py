@@ -86,10 +86,14 @@ def level_of(traffic: Traffic, sends: NDArray[np.float64], level: int) -> NDArra
 
 
 def _tokens(instance: Instance, deployment: Deployment) -> float:
-    """Tokens that an attention rank works on at once; of a prefill batch those of the first class it serves."""
+    """Tokens that an attention rank works on at once; of a prefill batch those of the first class it serves.
+
+    Classes whose prefix is kept go by names of their own; a deployment for them alone counts as for the first class.
+    """
     if deployment.phase != "prefill":
         return float(deployment.decode_batch)
-    first = next(entry for entry in instance.demand if deployment.requests_per_s.get(entry.name, 0.0) > 0)
+    served = (entry for entry in instance.demand if deployment.requests_per_s.get(entry.name, 0.0) > 0)
+    first = next(served, instance.demand[0])
     return float(deployment.prefill_requests * first.new_input_tokens)
 
 

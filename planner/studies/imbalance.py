@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.plan import map_key
@@ -54,14 +55,15 @@ class ImbalanceBook:
         placed = self.placements.get((expert_parallel, slots_per_gpu))
         return self.optimistic(expert_parallel, slots_per_gpu) if placed is None else 1.0 / placed.balance
 
-    def place(self, key: Key) -> None:
-        """Search a placement for one key, if there is none yet."""
+    def place(self, key: Key, *, hurried: bool = False) -> None:
+        """Search a placement for one key, if there is none yet; in a hurry pack only, and keep that off the shelf."""
         if key in self.placements:
             return
         request = self.request(key)
         known = self.shelf.get(request, self.strategy)
-        self.placements[key] = STRATEGIES[self.strategy].place(request) if known is None else known
-        if known is None:
+        asked = replace(request, time_limit_s=0.0) if hurried else request
+        self.placements[key] = STRATEGIES[self.strategy].place(asked) if known is None else known
+        if known is None and not hurried:
             self.shelf.put(request, self.placements[key])
 
     def request(self, key: Key) -> PlacementRequest:

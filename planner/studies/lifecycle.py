@@ -108,6 +108,7 @@ class FleetShelf:
     bounds: dict[str, float | str] = field(default_factory=dict)
     answers: dict[str, ServingAnswer | str] = field(default_factory=dict)
     interrupted: bool = False
+    began: float = field(default_factory=time.perf_counter)
 
     def bound(self, member: Instance) -> float | str:
         """Least cost of the member's fleet, optimistic and relaxed but for the GPUs needed; or why there is none."""
@@ -145,7 +146,7 @@ class FleetShelf:
 
     def _planned(self, member: Instance) -> ServingAnswer | str:
         try:
-            answer = solve_serving(member, self.options, self.progress)
+            answer = solve_serving(member, self._left(), self.progress)
         except NoPlanFound as error:
             return error.reasons[0]
         except KeyboardInterrupt:
@@ -153,6 +154,13 @@ class FleetShelf:
             raise
         self.interrupted = answer.stop_reason is StopReason.interrupted
         return answer
+
+    def _left(self) -> SolveOptions:
+        """Options with what the members before left of the time limit."""
+        limit = self.options.time_limit_s
+        if limit is None:
+            return self.options
+        return replace(self.options, time_limit_s=max(0.0, limit - (time.perf_counter() - self.began)))
 
 
 def solve_lifecycle(

@@ -97,10 +97,11 @@ def _identity(entry: Candidate) -> tuple[object, ...]:
     return entry.pool, entry.phase, entry.classes, degrees, entry.slots_per_gpu, entry.prefill_requests
 
 
-def savings(instance: Instance, *, seconds: float = 20.0) -> list[Saving]:
+def savings(instance: Instance, *, seconds: float = 20.0, strict: bool = False) -> list[Saving]:
     """Solve the case and each of its neighbours; largest saving first.
 
-    After ``seconds`` only relaxations are solved: what they do not settle is None as billed.
+    After ``seconds`` only relaxations are solved: what they do not settle is None as billed. Where ``strict``, the
+    neighbours that are left then are not looked at.
 
     Raises
     ------
@@ -109,11 +110,15 @@ def savings(instance: Instance, *, seconds: float = 20.0) -> list[Saving]:
     """
     book = ImbalanceBook(instance)
     deadline = time.monotonic() + seconds
+    if strict and seconds <= 0:
+        return []
     tables = build_tables(instance, book.optimistic)
     base = _value(tables, seconds / 2)
     prices = _Prices.of(tables)
     result = []
     for limit, step, changed in neighbours(instance):
+        if strict and time.monotonic() >= deadline:
+            break
         left = min(deadline - time.monotonic(), _MOST_SECONDS)
         other = build_tables(changed, book.optimistic)
         value = _value(other, left, at_most=base.cost_usd)

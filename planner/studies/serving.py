@@ -7,6 +7,7 @@ for what is chosen; the loop ends when every chosen deployment has its placement
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from planner.solver.result import ProgressPoint, SolveResult, StopReason
 from planner.studies.assemble import assemble, placement_keys, replicas_of
 from planner.studies.certificate import Certified, judged_difference, status_of
 from planner.studies.explain import reasons_without_candidates, reasons_without_plan
+from planner.studies.first_plan import give_first_plan, out_of_time, plan_held, relaxation, with_bound
 from planner.studies.imbalance import ImbalanceBook
 from planner.studies.least_cost import solve_least_cost
 
@@ -40,6 +42,8 @@ _SIDE_SOLVE_S = 20.0
 _SIDE_SOLVE_NODES = 4000
 _AFTER_INTERRUPT_S = 3.0
 _LEAST_S = 0.5
+_SHORTEST_S = 0.05
+"""Least seconds of a solve that may find nothing, because a plan is held already."""
 _COARSE_GAP = 0.01
 _INTERRUPTED = (StopReason.interrupted, StopReason.time_limit)
 
@@ -88,8 +92,14 @@ class _Search:
             result.stop_reason is StopReason.interrupted for result in self.solves
         )
 
-    def left(self, share: float = 1.0) -> SolveOptions:
-        """Options with what remains of the time limit, or a share of it."""
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit has passed: what is left to do needs no search."""
+        limit = self.options.time_limit_s
+        return limit is not None and time.perf_counter() - self.began >= limit
+
+    def left(self, share: float = 1.0, least_s: float = _LEAST_S) -> SolveOptions:
+        """Options with what remains of the time limit, or a share of it, but ``least_s``."""
         if self.interrupted:
             return replace(self.options, time_limit_s=_AFTER_INTERRUPT_S)
         if self.options.time_limit_s is None:
@@ -99,7 +109,7 @@ class _Search:
                 return replace(self.options, node_limit=round(share * _SIDE_SOLVE_NODES))
             return replace(self.options, time_limit_s=share * _SIDE_SOLVE_S)
         remaining = self.options.time_limit_s - (time.perf_counter() - self.began)
-        return replace(self.options, time_limit_s=max(_LEAST_S, share * remaining))
+        return replace(self.options, time_limit_s=max(least_s, share * remaining))
 
     def run(self, program: fleet.FleetProgram, label: str, options: SolveOptions, *, warm: bool = False) -> SolveResult:
         """Solve one program, from the values it holds where ``warm``, and keep its record."""
@@ -111,10 +121,22 @@ class _Search:
         return result
 
     def least_cost(self, program: fleet.FleetProgram, label: str) -> SolveResult:
-        """Solve a new program for cost."""
-        return solve_least_cost(
-            program, lambda stage, share, warm: self.run(program, f"{label}: {stage}", self.left(share), warm=warm)
-        )
+        """Solve a new program for cost; under a time limit from a first plan, which stands where no better is found."""
+        held = self.options.time_limit_s is not None and not program.started and give_first_plan(program)
+
+        def solve(stage: str, share: float, warm: bool) -> SolveResult:
+            if held and self.out_of_time:
+                return out_of_time(self.options)
+            options = self.left(share, _SHORTEST_S if held else _LEAST_S)
+            return self.run(program, f"{label}: {stage}", options, warm=warm or held)
+
+        result = solve_least_cost(program, solve)
+        if held and not result.has_point and result.stop_reason is StopReason.time_limit:
+            result = plan_held(program, result)
+        if not result.has_point or math.isfinite(result.bound):
+            return result
+        self.solves.append(relaxation(program, self.options))
+        return with_bound(result, self.solves[-1])
 
 
 def solve_serving(
@@ -198,7 +220,7 @@ class _Round:
 def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]) -> _Round:
     """Place what was chosen and solve on what that achieved; in a hurry, only on what has been placed."""
     for key in unplaced:
-        search.book.place(key)
+        search.book.place(key, hurried=search.out_of_time)
         if search.book.placements[key].interrupted:
             search.stopped_between_solves = True
     placed = frozenset(search.book.placements)
@@ -225,18 +247,18 @@ def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:
     """
     program = latest.program
     choice = program.extract()
-    if search.interrupted:
+    if search.interrupted or search.out_of_time:
         return choice
     program.prefer_fewest_gpus(choice.cost_usd * (1 + 1e-9))
-    if not search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE), warm=True).has_point:
+    if not search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE, _SHORTEST_S), warm=True).has_point:
         return choice
     choice = program.extract()
     # while nothing has been placed the round only tells what to place
     only_to_place = search.instance.model.moe_layers and not latest.placed
-    if only_to_place or search.coarse:
+    if only_to_place or search.coarse or search.out_of_time:
         return choice
     program.prefer_fewest_kinds(program.gpus_of(choice))
-    third = search.run(program, "fewest kinds", search.left(_THIRD_AIM_SHARE), warm=True)
+    third = search.run(program, "fewest kinds", search.left(_THIRD_AIM_SHARE, _SHORTEST_S), warm=True)
     return program.extract() if third.has_point else choice
 
 

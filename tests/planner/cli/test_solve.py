@@ -154,7 +154,8 @@ def test_a_failed_question_costs_no_plan(
 
     given: list[float] = []
 
-    def fail(_: object, *, seconds: float) -> None:
+    def fail(_: object, *, seconds: float, strict: bool) -> None:
+        assert strict
         given.append(seconds)
         raise fault
 
@@ -162,7 +163,8 @@ def test_a_failed_question_costs_no_plan(
     code, text, _ = run("solve", CASE, "--format", "json", "--time-limit", "7")
     assert code == (130 if isinstance(fault, KeyboardInterrupt) else 0)
     assert (workplace / json.loads(text)["run_dir"] / "plan.json").exists()
-    assert given == [7.0]
+    assert len(given) == 1
+    assert 0 <= given[0] < 7.0
 
 
 def test_a_reader_that_stops_reading_is_no_fault(workplace: Path) -> None:
