@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _Listing: TypeAlias = "list[tuple[float, ...]]"
 _SLACK = 1e-9
-_MOST_PAIRS = 1_000_000
+_MOST_PAIRS = 300_000
+_MOST_TRIED = 100_000_000  # pairs times ranges of bins; either limit is about 20 s
 _WIDER = 10.0
 
 
@@ -205,9 +206,10 @@ class MenuTabulator:
             top = float(own[-1]) * (1.0 if self.each_price_covers else _WIDER)
             top = max(top, float((worth / used).max())) if self.seek_margin else top
             counts.append(self.grid.count(bottom, top))
-            if math.prod(counts) > _MOST_PAIRS:
-                message = f"{math.prod(counts):,} prices and pairs of prices for one tier are too many to list"
-                raise InstanceError.single("menu", "grid", message, "give a larger ratio or a larger coin")
+            tried = math.prod(counts)
+            if tried > _MOST_PAIRS or tried * demand.bins * (demand.bins + 1) // 2 > _MOST_TRIED:
+                message = f"{tried:,} prices or pairs of them for a tier of {demand.bins} bins are too many"
+                raise InstanceError.single("menu", "grid", message, "give a larger ratio or coin, or fewer bins")
             lines.append(self.grid.between(bottom, top))
         return np.stack([side.ravel() for side in np.meshgrid(*lines, indexing="ij")], axis=1)
 

@@ -160,6 +160,7 @@ def test_a_limit_that_no_menu_keeps() -> None:
         ("speed_ratio = 2.5", "speed_ratio = 2.7", ["services.fast.speed_ratio", "most there is"]),
         ("gpus = 72", "gpus = 1", ["times the memory of the weights"]),
         ("deferrable_share = 0.1", "deferrable_share = 0.95", ["leave no standard request"]),
+        ("most = 32000", "most = 2000000000", ["answers.most"]),
         ("most = 32000", "most = 500", ["bins.0.output_tokens"]),
         ("peak = 278", "peak = 100", ["peak must lie"]),
         ("ratio = 1.05", 'coin_usd_per_mtok = "0.01 EUR/Mtoken"', ["usd/megatoken"]),
@@ -220,6 +221,15 @@ def test_margin_needs_what_requests_are_worth(tmp_path: Path) -> None:
     path.write_text(text.replace("reservation_usd = 0.03\n", "", 1))
     code, _, notes = run(str(path), "--aim", "margin")
     assert (code, "bins.1.reservation_usd" in notes) == (2, True), notes
+
+
+def test_a_grid_too_fine_to_list(tmp_path: Path) -> None:
+    """Prices up to a worth of a thousand million dollars on steps of 5 % are refused at once, not tried for minutes."""
+    text = library.find("menus", "talk_100b").read_text()
+    path = tmp_path / "menu.toml"
+    path.write_text(text.replace("reservation_usd = 0.03\n", "reservation_usd = 1e9\n", 1))
+    code, _, notes = run(str(path), "--aim", "margin")
+    assert (code, "larger ratio or coin" in notes) == (2, True), notes
 
 
 def test_sparse_attention_is_refused(tmp_path: Path) -> None:
