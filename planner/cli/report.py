@@ -10,7 +10,8 @@ import typer
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
 
 RunFolders = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Folders of solve runs, sweeps or placements.")
+    list[Path],
+    typer.Argument(metavar="RUN...", help="Folders of solve runs, sweeps or placements; JSON of planner validate."),
 ]
 OutFile = Annotated[
     Path | None,

@@ -121,7 +121,17 @@ def spread_sentence(sweep: Sweep, key: str) -> str:
     place = f"{short(key)} {shown(min(values))} to {shown(max(values))}"
     without = len(sweep.rows) - len(sweep.solved)
     rest = f" {words.counted(without, 'point')} without a plan left out." if without else ""
-    return f"Spreading the experts of a deployment over several domains {_verdict(turns, wide, narrow, place)}{rest}"
+    said = f"{_verdict(turns, wide, narrow, place)}{_narrowed(sweep, key)}{rest}"
+    return f"Spreading the experts of a deployment over several domains {said}"
+
+
+def _narrowed(sweep: Sweep, key: str) -> str:
+    """Add what a break-even search on the same key found."""
+    for entry in sweep.summary.get("break_even") or ():
+        if entry["key"] == key and entry["watch"] == "widest_domains" and entry["flips"]:
+            ends = f"{shown(entry['below'])} and {shown(entry['above'])}"
+            return f" A search with the other keys as the case has them narrows it to between {ends}."
+    return ""
 
 
 def _verdict(turns: Sequence[str], wide: int, narrow: int, place: str) -> str:

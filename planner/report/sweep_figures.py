@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.report import sweep_facts
-from planner.report.figures import document, escaped
+from planner.report.figures import document, escaped, log_axis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,11 +64,18 @@ def pareto(sweep: Sweep, key: str, column: str) -> dict[str, Any]:
     what = "token" if column == "worst_tpot_s" else "first token"
     figure.update_layout(
         height=400,
-        xaxis={"title": {"text": f"time to a {what} that the plan reaches, ms"}},
+        xaxis={"title": {"text": f"time to a {what} that the plan reaches, ms"}} | _wide_enough(figure),
         yaxis={"title": {"text": "$ over the horizon"}, "rangemode": "tozero"},
         legend=_LEGEND,
     )
     return document(figure)
+
+
+def _wide_enough(figure: Any) -> dict[str, Any]:  # noqa: ANN401 - plotly ships no types
+    """Leave room for the marks at both ends: a filled line else ends at the frame."""
+    times = [time for trace in figure.data for time in trace.x]
+    room = 0.04 * (max(times) - min(times)) or 1.0
+    return {"range": [max(min(times) - room, 0.0), max(times) + room]} if times else {}
 
 
 def _point_text(row: Row, key: str) -> str:
@@ -96,18 +103,23 @@ def spread(sweep: Sweep, key: str) -> dict[str, Any]:
             y=list(domains),
             name=label if len(names) == 1 else f"{label} and {len(names) - 1} more settings",
             mode="lines+markers",
-            line={"color": COLOURS[number % len(COLOURS)], "width": 2},
+            line={"color": COLOURS[number % len(COLOURS)], "width": 2, "shape": "hvh"},
             hovertemplate="%{x:.4g}: %{y} domains<extra></extra>",
         )
     most = max((max(domains) for _, domains in lines), default=1)
     figure.update_layout(
         height=300,
-        xaxis={"title": {"text": escaped(sweep_facts.short(key))}},
+        xaxis={"title": {"text": escaped(sweep_facts.short(key))}} | _scale([value for xs, _ in lines for value in xs]),
         yaxis={"title": {"text": "domains spanned"}, "range": [0, max(most, 2) + 0.5], "dtick": 1},
         legend=_LEGEND,
         showlegend=True,
     )
     return document(figure)
+
+
+def _scale(values: Sequence[float]) -> dict[str, Any]:
+    """Take a logarithmic axis where the values span more than a decade."""
+    return log_axis(values) if values and 0 < 10 * min(values) < max(values) else {}
 
 
 def tornado(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

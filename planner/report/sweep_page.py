@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.report import sweep_facts, words
 from planner.report.html import Part
-from planner.report.markup import Markup, element, figure, joined, section, table
+from planner.report.markup import Markup, element, figure, joined, section, table, terms
 from planner.report.sweep_figures import sweep_figures
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def sweep_part(sweep: Sweep) -> Part:
     """Write what the page of a sweep holds."""
     drawn = sweep_figures(sweep)
     sections = (_header(sweep), _pareto(drawn), _spread(sweep, drawn), _explorer(sweep), _tornado(sweep, drawn))
-    content = joined([*sections, _flips(sweep), _rows(sweep)])
+    content = joined([*sections, _flips(sweep), _rows(sweep), _rests_on(sweep)])
     data = {"sweeps": {"sweep": _data(sweep)}} if sweep.solved and sweep.keys else {}
     return Part(sweep.title, content, drawn, data, f"{words.counted(len(sweep.rows), 'point')} of a sweep")
 
@@ -180,6 +180,21 @@ def _rows(sweep: Sweep) -> Markup:
         f"Domains: how many the widest deployment spans. Type words to keep the rows that hold them all.{left}",
         filtered(table((*columns, "Cost", "Gap", "GPUs", "Domains", "TPOT"), body, left=len(columns)), "points"),
     )
+
+
+def _rests_on(sweep: Sweep) -> Markup:
+    """Write the inputs that all points share; nothing where the sweep kept none."""
+    told = sweep.summary
+    if not told.get("case"):
+        return Markup("")
+    entries = [("Case", f"{told['case']}, solved to a gap of {words.share(told.get('gap'))} at every point")]
+    shared, rules, versions = (told.get(key) or {} for key in ("set", "derive", "versions"))
+    entries += [(key, f"{sweep_facts.shown(value)}, set for all points") for key, value in shared.items()]
+    entries += [(key, f"follows as {rule}") for key, rule in rules.items()]
+    if versions:
+        entries.append(("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    sentence = "Sources of every number are in the case's files; a solve of one point makes a page that lists them."
+    return section("assumptions", "What this rests on", sentence, terms(entries))
 
 
 def filtered(content: Markup, name: str) -> Markup:

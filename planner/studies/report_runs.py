@@ -10,6 +10,7 @@ import numpy as np
 from planner.errors import InstanceError, Problem
 from planner.exchange.maps import read_map
 from planner.exchange.placement_folder import MAP_NAME, placement_facts
+from planner.report.errors_page import errors_part
 from planner.report.placement_page import placement_part
 from planner.report.rebuild import part_of_run
 from planner.report.several import page_of_parts
@@ -51,7 +52,9 @@ def page_of_folders(folders: Sequence[Path]) -> str:
 
 
 def part_of_folder(folder: Path) -> Part:
-    """Read one folder and write what it puts on a page."""
+    """Read one folder, or a document of `planner validate`, and write what it puts on a page."""
+    if folder.suffix == ".json" and folder.is_file():
+        return _scores(folder)
     try:
         names = {entry.name for entry in folder.iterdir()}
     except OSError as error:
@@ -68,6 +71,15 @@ def part_of_folder(folder: Path) -> Part:
         message = f"is not a run of this version ({type(error).__name__}: {error})"
         raise InstanceError.single(str(folder), "", message, "run it again") from error
     raise InstanceError.single(str(folder), "", f"holds no run: no {_KINDS}", "name the folder of a run")
+
+
+def _scores(path: Path) -> Part:
+    scored = _document(path)
+    try:
+        return errors_part(scored)
+    except _NOT_AS_WRITTEN as error:
+        message = "is not what `planner validate serving --format json` prints"
+        raise InstanceError.single(str(path), "", message, "name a run folder or such a file") from error
 
 
 def read_sweep(folder: Path) -> Sweep:

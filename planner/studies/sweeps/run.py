@@ -15,6 +15,7 @@ from planner.instance.loading import read_toml, validate
 from planner.instance.loading_case import load_case
 from planner.instance.sweep import SweepSpec
 from planner.solver.options import SolveOptions
+from planner.solver.run import versions
 from planner.studies.engine import engine_of
 from planner.studies.plan_case import plan_case
 from planner.studies.runs import relative_path
@@ -136,6 +137,7 @@ class _Sweep:
         """Keep what the table does not hold for the report: what was asked, and what the questions answered."""
         told = {key: value for key, value in answer.items() if key not in ("rows", "table_path", "rows_path")}
         told |= {"case": self.spec.case, "description": self.spec.description, "gap": self.options.gap}
+        told |= {"set": self.spec.set, "derive": self.spec.derive, "versions": versions()}
         write_text(self.out / SUMMARY, json.dumps(json_ready(told), indent=1) + "\n")
 
     def _job(self, task: Task, point: dict[str, Any]) -> tuple[Any, ...]:

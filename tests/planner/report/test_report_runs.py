@@ -165,3 +165,45 @@ def test_damaged_views_are_refused(tmp_path: Path, views: str) -> None:
     assert code == 2
     assert "run" in notes
     assert not (folder / "report.html").exists()
+
+
+def test_scores_of_the_cost_model_stand_beside_a_plan(tmp_path: Path) -> None:
+    """What `planner validate` printed goes on the page as it is: 12.5 % for the model, 17.4 % for its baseline."""
+    folder = write_solve(tmp_path / "run")
+    error = {"n": 30, "mape_tpot": 12.5, "mape_ttft": 33.0, "mape_throughput": None}
+    scored = {
+        "file": "measured.csv",
+        "profile": "fitted",
+        "by": "group",
+        "left_out": True,
+        "rows": 30,
+        "groups": [error | {"group": "<b>large</b>_moe"}],
+        "overall": error,
+        "baselines": {"hand_values": error | {"mape_tpot": 17.4}},
+    }
+    (tmp_path / "scores.json").write_text(json.dumps(scored))
+    page = tmp_path / "page.html"
+    assert run("report", str(folder), str(tmp_path / "scores.json"), "--out", str(page))[0] == 0
+    text = visible(page.read_text(encoding="utf-8"))
+    assert "this model 30 12.5 33.0 - hand values 30 17.4 33.0 -" in text
+    assert "each group left out of its own fit" in text
+    assert "&lt;b&gt;large&lt;/b&gt; moe" in text
+    (tmp_path / "scores.json").write_text('{"rows": 3}')
+    code, _, notes = run("report", str(tmp_path / "scores.json"))
+    assert (code, "is not what `planner validate" in notes) == (2, True)
+
+
+def test_bands_of_a_fitted_profile_are_told(tmp_path: Path) -> None:
+    """A plan on a scored calibration says how far measurements lay from it, one on hand values that none is."""
+    folder = write_solve(tmp_path / "run")
+    assert run("report", str(folder))[0] == 0
+    assert "its error is unknown" in visible((folder / "report.html").read_text(encoding="utf-8"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    band = {"low": 0.82, "high": 1.24}
+    bands = {"nominal": 0.8, "tpot": band, "ttft": band, "throughput": band, "hardware": ["h100"], "engines": ["vllm"]}
+    manifest["result"]["assumptions"]["calibration"]["bands"] = bands
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert run("report", str(folder))[0] == 0
+    text = visible((folder / "report.html").read_text(encoding="utf-8"))
+    assert "time per token 0.82 1.24" in text
+    assert "80 % lay between these factors" in text

@@ -64,3 +64,11 @@ def test_the_tornado_starts_at_the_base() -> None:
     assert low["base"] == high["base"] == 100.0
     assert low["x"] == [-40.0, -10.0]
     assert high["x"] == [50.0, None]
+
+
+def test_a_search_narrows_the_turn() -> None:
+    """A break-even search on the number of domains gives the tighter bracket: 6 to 6.5 within 4 to 9."""
+    sweep = _sweep({(4.0, "a"): 2, (9.0, "a"): 1})
+    found = {"key": "scale_out_ratio", "watch": "widest_domains", "flips": True, "below": 6.0, "above": 6.5}
+    narrowed = Sweep("s", "S", sweep.rows, sweep.keys, {"break_even": [found]})
+    assert "narrows it to between 6 and 6.5." in sweep_facts.spread_sentence(narrowed, "scale_out_ratio")
