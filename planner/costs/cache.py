@@ -49,7 +49,11 @@ def hbm_break_even_s(active_params: float, flop_per_s: float, kv_bytes_per_token
 
 def tier_break_even_s(recompute_usd_per_token: float, kv_bytes_per_token: float, tier: MemoryTier) -> float:
     """Time [s] that KV may lie in a tier before fetching and holding cost more than computing again; at least 0."""
-    line = hold_line(tier)
+    return line_break_even_s(recompute_usd_per_token, kv_bytes_per_token, hold_line(tier))
+
+
+def line_break_even_s(recompute_usd_per_token: float, kv_bytes_per_token: float, line: HoldLine) -> float:
+    """Time [s] after which a place costs more than computing again: where its line meets the price of computing."""
     fetch = kv_bytes_per_token * line.retrieve_usd_per_byte
     return max(0.0, recompute_usd_per_token - fetch) / (kv_bytes_per_token * line.hold_usd_per_byte_s)
 

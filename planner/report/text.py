@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from planner.report import facts, life, words
+from planner.report import cache_text, facts, life, words
 from planner.report.life_text import print_lifecycle, print_reference, print_titled
 from planner.report.terminal import WIDTH, add_row, empty_table
 
@@ -39,6 +39,8 @@ def render_text(payload: Mapping[str, Any]) -> str:
         _service,
         _pools,
         _price_sources,
+        cache_text.prefixes,
+        cache_text.tiers,
         _breakdown,
         _placement,
         _binding,

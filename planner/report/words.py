@@ -32,6 +32,7 @@ PHASES = {
     "decode": "decode",
     "both": "prefill and decode",
     "idle": "idle GPUs",
+    "cache": "memory for prefixes",
 }
 """Parts of the cost in the order of a life."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.plan import map_key
+from planner.studies.cache_payload import cache_decisions
 from planner.studies.validation.bands import profile_factors
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def answer_payload(answer: ServingAnswer, saved: list[Saving], marginal: dict[st
         "evaluator_relative_difference": answer.evaluator_relative_difference,
         "horizon_hours": answer.instance.case.horizon_hours,
         "calibration": answer.instance.calibration.name,
-        "demand": [entry.model_dump(mode="json") for entry in answer.instance.demand],
+        "demand": [entry.model_dump(mode="json") for entry in evaluation.demand],
         "assumptions": assumptions(answer.instance),
         "decisions": decisions(answer),
         "breakdown_usd": evaluation.breakdown_usd,
@@ -76,9 +77,10 @@ def assumptions(instance: Instance) -> dict[str, Any]:
 
 
 def decisions(answer: ServingAnswer) -> dict[str, Any]:
-    """Deployments with their layouts, and the GPUs in use, paid and idle of each pool."""
+    """Deployments with their layouts, the GPUs in use, paid and idle of each pool, and where prefixes are kept."""
     reports = {report.name: report for report in answer.evaluation.deployments}
     used, paid = answer.evaluation.gpus_used, answer.evaluation.gpus_paid
+    kept = cache_decisions(answer.instance, answer.plan, answer.evaluation)
     return {
         "deployments": [_deployment(answer.instance, entry, reports[entry.name]) for entry in answer.plan.deployments],
         "pools": [
@@ -97,6 +99,7 @@ def decisions(answer: ServingAnswer) -> dict[str, Any]:
             }
             for pool in answer.instance.pools
         ],
+        **({} if kept is None else {"cache": kept}),
     }
 
 
