@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Solve = Callable[[str, float, bool], SolveResult]
 
 _COUNT_SHARE = 0.25
+COUNTING = "GPUs needed"
+"""Name of the stage that counts."""
 
 
 def solve_least_cost(program: FleetProgram, solve: Solve) -> SolveResult:
@@ -44,7 +46,7 @@ def solve_least_cost(program: FleetProgram, solve: Solve) -> SolveResult:
 def require_counted_gpus(program: FleetProgram, solve: Solve) -> SolveResult:
     """Count the GPUs that any plan needs, and cut off what uses fewer; the program then aims at cost."""
     program.aim_at_gpus()
-    counted = solve("GPUs needed", _COUNT_SHARE, program.started)
+    counted = solve(COUNTING, _COUNT_SHARE, program.started)
     program.aim_at_cost()
     if counted.stop_reason not in (StopReason.infeasible, StopReason.interrupted):
         program.require_gpus(counted.bound)

@@ -24,7 +24,7 @@ from planner.studies.certificate import Certified, judged_difference, status_of
 from planner.studies.explain import reasons_without_candidates, reasons_without_plan
 from planner.studies.first_plan import give_first_plan, out_of_time, plan_held, relaxation, with_bound
 from planner.studies.imbalance import ImbalanceBook
-from planner.studies.least_cost import solve_least_cost
+from planner.studies.least_cost import COUNTING, solve_least_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +79,8 @@ class _Search:
     began: float = field(default_factory=time.perf_counter)
     solves: list[SolveResult] = field(default_factory=list)
     stopped_between_solves: bool = False
+    counted: fleet.FleetChoice | None = None
+    """Plan with the fewest GPUs of any, whatever it costs, of the latest program; only coarse searches keep it."""
 
     @property
     def coarse(self) -> bool:
@@ -128,8 +130,12 @@ class _Search:
             if held and self.out_of_time:
                 return out_of_time(self.options)
             options = self.left(share, _SHORTEST_S if held else _LEAST_S)
-            return self.run(program, f"{label}: {stage}", options, warm=warm or held)
+            result = self.run(program, f"{label}: {stage}", options, warm=warm or held)
+            if self.coarse and stage == COUNTING and result.has_point and result.objective - result.bound < 1:
+                self.counted = program.extract()
+            return result
 
+        self.counted = None
         result = solve_least_cost(program, solve)
         if held and not result.has_point and result.stop_reason is StopReason.time_limit:
             result = plan_held(program, result)
@@ -249,6 +255,9 @@ def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:
     choice = program.extract()
     if search.interrupted or search.out_of_time:
         return choice
+    fewest = search.counted
+    if fewest is not None and fewest.cost_usd <= choice.cost_usd * (1 + 1e-9):
+        return fewest  # the count that came first has found what is asked here
     program.prefer_fewest_gpus(choice.cost_usd * (1 + 1e-9))
     if not search.run(program, "fewest GPUs", search.left(_SECOND_AIM_SHARE, _SHORTEST_S), warm=True).has_point:
         return choice
