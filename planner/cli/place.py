@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planner.cli import (
+    complete,
+    place_backend,
     place_programs,
     place_replan,
     place_replan_text,
@@ -38,7 +38,6 @@ PROOF_GAP = 1e-3
 """Gap down to which bounds are proven without --gap."""
 PROOF_S = 3.5
 """Seconds from the start after which, without --time-limit, no further bound is raised: the command ends within 5."""
-QUIET_S = 1.0
 EXAMPLE = "Example: planner place --loads prefill.json --gpus 32 --redundant 32 --out placement"
 
 
@@ -53,10 +52,17 @@ def place(
     nodes_per_rack: Annotated[int | None, typer.Option(help="Nodes of a rack.")] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="See `planner list strategies`; default: local_search, with routing coactivation."),
+        typer.Option(
+            help="See `planner list strategies`; default: local_search, with routing coactivation.",
+            autocompletion=complete.strategies,
+        ),
     ] = None,
     dispatch: Annotated[
-        str, typer.Option(help="even: over all copies; nearest: own node, own rack, then all.")
+        str,
+        typer.Option(
+            help="even: over all copies; nearest: own node, own rack, then all.",
+            autocompletion=complete.one_of("even", "nearest"),
+        ),
     ] = "even",
     dead: Annotated[str, typer.Option(help="GPUs out of service, such as 3,17.")] = "",
     gpu_speed: Annotated[Path | None, typer.Option(help="Relative speed of each GPU: a JSON list or text.")] = None,
@@ -92,13 +98,14 @@ def place(
     cvar_share: place_scenarios.ShareOption = None,
     cvar_weight: place_scenarios.WeightOption = 0.0,
     workers: place_scenarios.WorkersOption = None,
+    backend: place_backend.BackendOption = "threads",
     out: Annotated[Path | None, typer.Option(help="Folder for the map file.")] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
     """Place experts and their copies on GPUs, with a proven bound on the balance of every layer."""
     with reporting(output_format, quiet=quiet) as output:
-        from planner.strategies.api import run
+        from planner.cli.progress import counted_bar
         from planner.strategies.problem import DEFAULT_GAP, PlacementRequest
         from planner.strategies.proof import Effort
 
@@ -119,7 +126,7 @@ def place(
         problems = _option_problems(gpus, gap, time_limit, seed) + given.problems()
         problems += replan.problems(slots_given=given.given, strategy=strategy)
         scenarios = place_scenarios.Scenarios(scenario_weights, cvar_share, cvar_weight, workers)
-        problems += scenarios.problems()
+        problems += scenarios.problems() + place_backend.problems(backend)
         programs = place_programs.Programs(router_groups, node_tolerance, token_split, slot_budget)
         problems += programs.problems(gpus_per_node, place_programs.slot_ways(given, replan))
         if nodes_per_rack is not None and gpus_per_node is None:
@@ -159,8 +166,8 @@ def place(
             began + (PROOF_S if time_limit is None else time_limit),
             integer=time_limit is not None,
         )
-        with LayerProgress(shown=not quiet) as line:
-            place_one = partial(run, strategy=chosen, effort=programs.effort(effort, chosen), progress=line.update)
+        with counted_bar("place", shown=not quiet, what="layers") as told:
+            place_one = place_backend.placing(backend, workers, chosen, programs.effort(effort, chosen), told)
             answer = place_programs.plan(
                 programs,
                 request,
@@ -187,6 +194,7 @@ def _finish(answer: place_replan.Answer, out: Path | None, output: Output, input
     report = summary(request, result, path) | {"warnings": inputs.warnings}
     report |= place_scenarios.report(request, result)
     report |= place_traffic_report.report(inputs, request, result, out) | answer.report
+    place_views.write(out, request, result, report, inputs.top_k)
     output.document(report, lambda: _text(request, report, result.strategy))
     if result.interrupted:
         raise KeyboardInterrupt
@@ -194,7 +202,6 @@ def _finish(answer: place_replan.Answer, out: Path | None, output: Output, input
 
 def _inputs(
     problems: list[Problem],
-    place_views.write(out, request, result, report, inputs.top_k)
     options: place_traffic.TrafficOptions,
     loads: list[Path],
     gpus: int,
@@ -252,32 +259,6 @@ def _warn(request: PlacementRequest, result: PlacementResult, note: Any) -> None
     if doubled:
         _, gpu, expert = doubled[0]
         note(f"note: {len(doubled)} second copies on one GPU waste a slot, first: expert {expert} on GPU {gpu}")
-
-
-class LayerProgress:
-    """One line on stderr that tells how far the proof is, after a first second; wiped at the end on a terminal."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self._shown, self._in_place = shown, sys.stderr.isatty()
-        self._last = time.perf_counter()
-        self._written = False
-
-    def __enter__(self) -> LayerProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._written and self._in_place:
-            sys.stderr.write("\r\x1b[K")
-
-    def update(self, what: str, done: int, layers: int) -> None:
-        """Take the layers done; shown once a second, where lines cannot be replaced every five."""
-        now = time.perf_counter()
-        if not self._shown or now - self._last < (QUIET_S if self._in_place or not self._written else 5 * QUIET_S):
-            return
-        self._last, self._written = now, True
-        text = f"{what}: {done} of {layers} layers"
-        sys.stderr.write(f"\r\x1b[K{text}" if self._in_place else text + "\n")
-        sys.stderr.flush()
 
 
 def _text(request: PlacementRequest, report: dict[str, Any], strategy: str) -> str:
