@@ -88,5 +88,6 @@ def solve_part(payload: Mapping[str, Any], plan: Mapping[str, Any], views: Views
 
 
 def _gist(payload: Mapping[str, Any]) -> str:
-    gpus = facts.total_gpus(payload)["paid"]
-    return f"{words.usd(payload['cost_usd'])}, gap {words.share(payload['gap'])}, {words.counted(gpus, 'GPU')} paid"
+    gpus = words.counted(facts.total_gpus(payload)["paid"], "GPU")
+    where = f" ({payload['run_dir']})" if payload.get("run_dir") else ""
+    return f"{words.usd(payload['cost_usd'])}, gap {words.share(payload['gap'])}, {gpus} paid{where}"

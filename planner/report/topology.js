@@ -73,8 +73,9 @@
       this.width = place.clientWidth;
       place.replaceChildren();
       const total = Math.max(this.width, 240), host = Math.min(own.per_host, gpus, own.per_domain), margin = 26;
-      const space = total - margin - 6;
-      const most = Math.floor(space / (host * 38 + 10));
+      const spans = Math.ceil(gpus / own.per_domain), lane = Math.min(11, 66 / spans);
+      const space = total - margin - (own.uplink ? 12 + spans * lane : 6);
+      const most = Math.floor(space / (host * 32 + 10));
       const hosts = Math.max(1, Math.min(most, Math.ceil(Math.min(gpus, own.per_domain) / host)));
       const cell = Math.max(24, Math.min(54, Math.floor((space - 10 * hosts) / (hosts * host)) - 4));
       const perRow = hosts * host;
@@ -91,7 +92,9 @@
         node("text", { x: 26, y: top + 15, class: "label" }, svg, `domain ${number + 1}: ${count} GPUs`);
         node("path", { d: `M14 ${top + 8} V${top + 24 + (rows - 1) * 58}`, class: "wire" }, svg);
         if (backbone) {
-          const line = node("path", { d: `M14 22 V${top + 8}`, fill: "none", "stroke-width": 7 }, svg);
+          // each way out has a lane of its own at the right, the first domain's innermost
+          const x = total - 10 - lane * (spans - 1 - number);
+          const line = node("path", { d: `M${x} 22 V${top + 16} h-8`, fill: "none", "stroke-width": Math.min(7, lane - 2) }, svg);
           this.domains.push({ line, title: node("title", {}, line), number });
         }
         node("rect", { x: 8, y: top + 5, width: 12, height: 12, rx: 2, class: "switch" }, svg);
