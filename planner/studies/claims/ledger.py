@@ -8,6 +8,7 @@ from planner.errors import InstanceError, Problem
 from planner.studies.claims import (
     batch,
     budget,
+    cache,
     context,
     domains,
     inference_claims,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from planner.studies.claims.claim import Acceptance, Claim, Figure, Finding, Value, Values
 
-_THEMES = (batch, speed, spread, racks, domains, prices, inference_claims, budget, pipeline, mixing, context)
+_THEMES = (batch, speed, spread, racks, domains, prices, cache, inference_claims, budget, pipeline, mixing, context)
 
 CLAIMS: dict[str, Claim] = {
     entry.id: entry

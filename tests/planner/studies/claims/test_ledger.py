@@ -33,6 +33,8 @@ VERDICTS = {
     "C18": Verdict.SLIP,
     "C19": Verdict.ASSUMES,
     "C20": Verdict.CONTESTED,
+    "C21": Verdict.AGREE,
+    "C22": Verdict.ASSUMES,
     "C23": Verdict.CONTESTED,
     "C24": Verdict.AGREE,
     "C25": Verdict.AGREE,
