@@ -35,7 +35,7 @@ def read_speeds(path: Path, gpus: int) -> NDArray[np.float64]:
             str(path),
             f"speed[{index}]",
             f"{entry!r} is not a positive number",
-            f"give a relative speed from {SLOWEST:g} to {FASTEST:g}",
+            f"give a relative speed from {SLOWEST:g} to {FASTEST:g}; GPUs out of service go in --dead",
         )
         for index, entry in enumerate(entries)
         if not _is_positive(entry)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from formulations.base import refuse
-from planner.strategies.programs import most_integers, no_tail, place_by_program
+from planner.strategies.programs import ProgramStrategy, most_integers, no_tail
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from formulations.placement_problem import PlacementProblem
+    from planner.solver.options import SolveOptions
     from planner.strategies.problem import PlacementRequest
-    from planner.strategies.result import PlacementResult
 
 LARGEST = 2_000
 """Most integers of a layer. 256 experts on 4 nodes (33,792 integers) hold no bound after 20 s, where the local search
 is within 1e-4 of it in 2 ms."""
 
 
-class Domain:
+class Domain(ProgramStrategy):
     """Nodes as domains, even or nearest dispatch."""
 
     name = "domain"
@@ -38,23 +37,9 @@ class Domain:
         integers = most_integers(request, request.nodes * (request.nodes if request.dispatch == "nearest" else 1))
         return f"the domain program would need {integers} integers, more than {LARGEST}" if integers > LARGEST else None
 
-    def place(self, request: PlacementRequest) -> PlacementResult:
-        """Solve every layer.
+    def solve_layer(self, problem: PlacementProblem, options: SolveOptions) -> tuple[npt.NDArray[np.bool_], float]:
+        """Solve `formulations.placement_domain` for one layer and pack its nodes."""
+        from formulations.placement_domain import place_by_domain
 
-        Raises
-        ------
-        FormulationError
-            If the request is not supported.
-        NoPlanFound
-            If the time limit passes before a layer has a placement.
-        """
-        refuse(self.supports(request))
-
-        def solve_layer(problem: PlacementProblem, limit: float | None) -> tuple[npt.NDArray[np.bool_], float]:
-            from formulations.placement_domain import place_by_domain
-            from planner.solver.options import SolveOptions
-
-            placed = place_by_domain(problem, SolveOptions(time_limit_s=limit, gap=request.gap, seed=request.seed))
-            return placed.held, placed.bound
-
-        return place_by_program(request, self.name, solve_layer)
+        placed = place_by_domain(problem, options)
+        return placed.held, placed.bound

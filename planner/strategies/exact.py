@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from formulations.base import refuse
 from planner.errors import NoPlanFound
-from planner.strategies.programs import most_integers, no_tail, place_by_program
+from planner.strategies.programs import ProgramStrategy, most_integers, no_tail
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from formulations.placement_problem import PlacementProblem
+    from planner.solver.options import SolveOptions
     from planner.strategies.problem import PlacementRequest
-    from planner.strategies.result import PlacementResult
 
 LARGEST = 1_000
 """Most binaries of a layer: the documented EPLB example (12 experts, 8 GPUs, 480 binaries) takes 3 s a layer."""
 
 
-class Exact:
+class Exact(ProgramStrategy):
     """Even dispatch, small layers."""
 
     name = "exact"
@@ -34,28 +33,14 @@ class Exact:
         binaries = most_integers(request, int((request.slots > 0).sum()))
         return f"the exact program would need {binaries} binaries, more than {LARGEST}" if binaries > LARGEST else None
 
-    def place(self, request: PlacementRequest) -> PlacementResult:
-        """Solve every layer.
+    def solve_layer(self, problem: PlacementProblem, options: SolveOptions) -> tuple[npt.NDArray[np.bool_], float]:
+        """Solve `formulations.placement_exact` for one layer."""
+        from formulations.placement_exact import PlacementExact
+        from planner.solver.highs import solve_pyomo
 
-        Raises
-        ------
-        FormulationError
-            If the request is not supported.
-        NoPlanFound
-            If the time limit passes before a layer has a placement.
-        """
-        refuse(self.supports(request))
-
-        def solve_layer(problem: PlacementProblem, limit: float | None) -> tuple[npt.NDArray[np.bool_], float]:
-            from formulations.placement_exact import PlacementExact
-            from planner.solver.highs import solve_pyomo
-            from planner.solver.options import SolveOptions
-
-            built = PlacementExact().build(problem)
-            result = solve_pyomo(built.model, SolveOptions(time_limit_s=limit, gap=request.gap, seed=request.seed))
-            if not result.has_point:
-                reason = f"no placement found in time (placement_exact stopped: {result.stop_reason})"
-                raise NoPlanFound([reason], result.stop_reason)
-            return built.extract(), result.bound
-
-        return place_by_program(request, self.name, solve_layer)
+        built = PlacementExact().build(problem)
+        result = solve_pyomo(built.model, options)
+        if not result.has_point:
+            reason = f"no placement found in time (placement_exact stopped: {result.stop_reason})"
+            raise NoPlanFound([reason], result.stop_reason)
+        return built.extract(), result.bound

@@ -96,10 +96,11 @@ class PlacementRequest:
         if problems:
             raise InstanceError(Problem("placement request", key, message) for key, message in problems)
         if int(self.slots.sum()) < self.experts:
+            used = int((self.slots > 0).sum())
             raise NoPlanFound(
                 [
-                    f"{int(self.slots.sum())} expert slots on {self.gpus} GPUs are fewer than {self.experts} experts: "
-                    f"give at least {-(-self.experts // self.gpus)} slots per GPU or more GPUs"
+                    f"{int(self.slots.sum())} expert slots on {used} GPUs in service are fewer than {self.experts} "
+                    f"experts: give at least {-(-self.experts // max(used, 1))} slots per GPU or more GPUs"
                 ]
             )
 

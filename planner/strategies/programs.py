@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from formulations.base import refuse
+from planner.errors import NoPlanFound
 from planner.strategies.result import PlacementResult, assess, gpu_load, identity_row
 
 if TYPE_CHECKING:
@@ -16,10 +19,38 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from formulations.placement_problem import PlacementProblem
+    from planner.solver.options import SolveOptions
     from planner.strategies.problem import FloatArray, IntArray, PlacementRequest
 
-    LayerSolver = Callable[[PlacementProblem, float | None], tuple[npt.NDArray[np.bool_], float]]
-    """Takes a layer and a time limit in seconds; returns held [expert, gpu] and a lower bound on the objective."""
+    LayerSolver = Callable[[PlacementProblem, SolveOptions], tuple[npt.NDArray[np.bool_], float]]
+    """Takes a layer and limits; returns held [expert, gpu] and a lower bound on the objective."""
+
+
+class ProgramStrategy(ABC):
+    """A strategy that asks a program of its own about every layer."""
+
+    name: str
+
+    @abstractmethod
+    def supports(self, request: PlacementRequest) -> str | None:
+        """Return why the program cannot serve a request, or ``None``."""
+
+    @abstractmethod
+    def solve_layer(self, problem: PlacementProblem, options: SolveOptions) -> tuple[npt.NDArray[np.bool_], float]:
+        """Held [expert, gpu] of one layer and a lower bound on the objective."""
+
+    def place(self, request: PlacementRequest) -> PlacementResult:
+        """Solve every layer.
+
+        Raises
+        ------
+        FormulationError
+            If the request is not supported.
+        NoPlanFound
+            If the time limit passes before a layer has a placement.
+        """
+        refuse(self.supports(request))
+        return place_by_program(request, self.name, self.solve_layer)
 
 
 def layer_problem(request: PlacementRequest, layer: int) -> PlacementProblem:
@@ -46,7 +77,14 @@ def place_by_program(request: PlacementRequest, name: str, solve_layer: LayerSol
     The programs put no two copies of an expert on a GPU and may leave slots empty; their bound holds for such
     placements. An empty slot is filled afterwards, where that helps with a second copy of an expert of that GPU. With
     several scenarios a program minimises the mean of largest over mean load, which bounds no mean balance.
+
+    Raises
+    ------
+    NoPlanFound
+        If the time passes before a layer has a placement; with the layer and what to do.
     """
+    from planner.solver.options import SolveOptions
+
     start = time.perf_counter()
     rows = np.tile(identity_row(request), (request.layers, 1))
     proven = np.full(request.layers, np.nan)
@@ -56,7 +94,15 @@ def place_by_program(request: PlacementRequest, name: str, solve_layer: LayerSol
         if request.time_limit_s is not None:
             left = max(request.time_limit_s - (time.perf_counter() - start), 0.1)
             limit = left / (len(layers) - done)
-        held, bound = solve_layer(layer_problem(request, layer), limit)
+        try:
+            options = SolveOptions(time_limit_s=limit, gap=request.gap, seed=request.seed)
+            held, bound = solve_layer(layer_problem(request, layer), options)
+        except NoPlanFound as error:
+            if error.stop_reason != "time_limit":
+                raise
+            remedy = f"give more than {request.time_limit_s:g} s, or take local_search, which has a placement at once"
+            reasons = [f"layer {layer}, after {done} of {len(layers)}: {reason}; {remedy}" for reason in error.reasons]
+            raise NoPlanFound(reasons, error.stop_reason) from error
         rows[layer] = fill_empty_slots(request, layer, row_of(held, request))
         proven[layer] = 1.0 / bound if bound > 0 else np.nan
     result = assess(request, rows, time.perf_counter() - start, name)

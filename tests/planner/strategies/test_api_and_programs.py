@@ -48,7 +48,7 @@ def test_the_default_is_the_fewest_slots() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"gpus": 4, "slots_per_gpu": 1}, NoPlanFound, "4 expert slots on 4 GPUs are fewer than 8 experts"),
+        ({"gpus": 4, "slots_per_gpu": 1}, NoPlanFound, "4 expert slots on 4 GPUs in service are fewer than 8 experts"),
         ({"gpus": 4, "slots_per_gpu": 3, "redundant": 4}, InstanceError, "give one of the two"),
         ({"gpus": 4, "strategy": "magic"}, InstanceError, "no strategy 'magic'"),
         ({"gpus": 4, "speed": np.zeros(4)}, InstanceError, "4 positive numbers"),
@@ -111,3 +111,17 @@ def test_proving_only_lowers_the_bound() -> None:
     assert fast.bound[0] == pytest.approx(1.0)
     assert tight.bound[0] == pytest.approx(5 / 6, rel=1e-3)
     assert tight.balance[0] <= tight.bound[0] * (1 + 1e-9)
+
+
+def test_out_of_time_names_the_layer_and_what_to_do() -> None:
+    """40 experts on two nodes find no placement in 0 s: a time limit, not limits in conflict, and a remedy."""
+    load = np.random.default_rng(3).lognormal(0.0, 0.8, (2, 40))
+    with pytest.raises(NoPlanFound, match=r"layer 0, after 0 of 2: .* or take local_search") as caught:
+        place(load, 12, 4, strategy="domain", gpus_per_node=6, time_limit_s=0.0)
+    assert caught.value.stop_reason == "time_limit"
+
+
+def test_slots_of_dead_gpus_do_not_count_in_the_remedy() -> None:
+    """8 experts, one GPU of four alive with 3 slots: 8 slots on it would do."""
+    with pytest.raises(NoPlanFound, match=r"3 expert slots on 1 GPUs in service .* at least 8 slots"):
+        place(LOAD, 4, np.array([0, 3, 0, 0]))
