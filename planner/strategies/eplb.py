@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import FormulationError
+from formulations.base import refuse
 from planner.strategies.result import PlacementResult, assess, identity_row
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ class Eplb:
         FormulationError
             If the request is not supported.
         """
-        reason = self.supports(request)
-        if reason:
-            raise FormulationError(reason)
+        refuse(self.supports(request))
         start = time.perf_counter()
         placed = np.tile(identity_row(request), (request.layers, 1))
         # each workload counts alike, however long it was recorded: EPLB does better so (0.844 against 0.830)
