@@ -34,7 +34,7 @@ def model_error(payload: Mapping[str, Any]) -> Markup:
         "error",
         TITLE,
         f"Of measured values that were left out of its fit, {nominal} lay between these factors of the prediction. The "
-        "certificate holds for the cost model; the plant may be this far from it.",
+        "certificate holds for the cost model; real machines may be this far from it.",
         table(("What", "Low", "High"), rows),
         element("p", f"{known} Others are less certain."),
         element("p", f"Source: {calibration['sources'].get('bands', words.NONE)}"),

@@ -25,11 +25,18 @@ def placement_part(name: str, views: Mapping[str, Any]) -> Part:
         [
             element("header", element("h1", title), *_lead(name, summary)),
             _layers(layers),
-            topology(views, views["maps"]),
+            topology(views, views["maps"]) if views["drawings"] else _undrawn(summary),
             _traffic(summary),
         ]
     )
     return Part(title, content, drawn, drawing_data(views, views["maps"]), _gist(summary))
+
+
+def _undrawn(summary: Mapping[str, Any]) -> Markup:
+    """Say why there is no drawing of a placement whose loads are known."""
+    if not summary.get("layers"):
+        return Markup("")
+    return element("p", "There are too many GPUs to draw; the map itself is in this folder.")
 
 
 def _gist(summary: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from planner.studies.serving import ServingAnswer
 
 Rows = list[list[float]]
+MOST_DRAWN_GPUS = 2048
+"""Beyond that the page is no longer light, nor the drawing quick."""
 
 
 def drawing_of(answer: ServingAnswer, deployment: Deployment) -> dict[str, Any]:
@@ -103,14 +105,28 @@ def placement_views(
     """Numbers and drawing of a placement straight from recorded loads; loads are means over the scenarios.
 
     ``port`` is sends a token into each GPU, without ``top_k`` sends an assignment; ``uplink`` the same of nodes, where
-    there are several.
+    there are several. More GPUs than ``MOST_DRAWN_GPUS`` are not drawn.
     """
     busy = np.flatnonzero(~request.dense_layers)
+    views: dict[str, Any] = {"summary": {"gpus": request.gpus} | report, "drawings": [], "maps": {}, "expert_load": []}
+    if request.gpus > MOST_DRAWN_GPUS:
+        return views
     mean = np.asarray(request.load, dtype=float).mean(axis=0)[busy]
+    return views | {
+        "drawings": [_placement_drawing(request, result, busy, top_k)],
+        "maps": {"map": result.physical_to_logical_map[busy].tolist()},
+        "expert_load": rounded(mean / mean.mean(axis=1, keepdims=True), 2),
+    }
+
+
+def _placement_drawing(
+    request: PlacementRequest, result: PlacementResult, busy: NDArray[np.intp], top_k: int | None
+) -> dict[str, Any]:
     rows = result.physical_to_logical_map
-    carried = gpu_load(rows, request.load, request.gpus, request).mean(axis=0)[busy]
     node = request.gpus_per_node or request.gpus
-    drawn: dict[str, Any] = {
+    traffic = estimated_traffic(request, rows, top_k or 1)
+    spans = request.gpus > node
+    return {
         "name": result.strategy,
         "map": "map",
         "ranks": request.gpus,
@@ -121,18 +137,9 @@ def placement_views(
         "stages": 1,
         "unit": "assignments" if top_k is None else "sends",
         "layers": busy.tolist(),
-        "load": relative(carried),
-        "uplink": None,
-    }
-    traffic = estimated_traffic(request, rows, top_k or 1)
-    drawn["port"] = rounded(level_of(traffic, traffic.sends, 0)[busy], 4)
-    if request.gpus > node:
-        drawn["uplink"] = rounded(level_of(traffic, traffic.sends, 1)[busy], 4)
-    return {
-        "summary": {"gpus": request.gpus} | report,
-        "drawings": [drawn],
-        "maps": {"map": rows[busy].tolist()},
-        "expert_load": rounded(mean / mean.mean(axis=1, keepdims=True), 2),
+        "load": relative(gpu_load(rows, request.load, request.gpus, request).mean(axis=0)[busy]),
+        "port": rounded(level_of(traffic, traffic.sends, 0)[busy], 4),
+        "uplink": rounded(level_of(traffic, traffic.sends, 1)[busy], 4) if spans else None,
     }
 
 

@@ -10,14 +10,18 @@ import pytest
 from planner.judge.placement import imbalance_of_map
 from planner.judge.timing import Bench, decode_terms, hop_s, stage_s
 from planner.solver.options import SolveOptions
+from planner.strategies.problem import PlacementRequest
+from planner.strategies.result import assess
 from planner.studies.api import open_serving_case
 from planner.studies.curves import mean_context
+from planner.studies.drawings import placement_views
 from planner.studies.serving import solve_serving
 from planner.studies.views import serving_views, views_text
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from planner.strategies.result import PlacementResult
     from planner.studies.serving import ServingAnswer
 
 
@@ -83,3 +87,30 @@ def test_views_are_plain_json(views: dict[str, Any]) -> None:
     text = views_text(views)
     assert text.count("\n") == 1
     assert len(text) < 50_000
+
+
+def test_a_placement_counts_what_arrives() -> None:
+    """Four experts of loads 4, 2, 1, 1 on four GPUs in two nodes: half, a quarter and twice an eighth land on each.
+
+    Of an assignment that starts anywhere evenly, 3/4 of what lands on a GPU comes from another one, and 1/2 of what
+    lands in a node from the other.
+    """
+    views = placement_views(*_placed(gpus=4), {"layers": []}, None)
+    drawing = views["drawings"][0]
+    assert drawing["load"] == [[2.0, 1.0, 0.5, 0.5]]
+    assert drawing["port"] == [pytest.approx([0.375, 0.1875, 0.0938, 0.0938])]
+    assert drawing["uplink"] == [pytest.approx([0.375, 0.125])]
+    assert views["expert_load"] == [[2.0, 1.0, 0.5, 0.5]]
+
+
+def test_a_huge_placement_is_not_drawn() -> None:
+    """Beyond 2,048 GPUs only the numbers are kept."""
+    views = placement_views(*_placed(gpus=2049), {"layers": []}, None)
+    assert views["drawings"] == []
+    assert views["summary"]["gpus"] == 2049
+
+
+def _placed(gpus: int) -> tuple[PlacementRequest, PlacementResult]:
+    load = np.array([[[4.0, 2.0, 1.0, 1.0]]])
+    request = PlacementRequest(load=load, gpus=gpus, slots_per_gpu=1, gpus_per_node=2)
+    return request, assess(request, np.arange(gpus)[None] % 4, 0.0, "by hand")
