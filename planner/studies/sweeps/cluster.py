@@ -18,11 +18,13 @@ from planner.errors import InstanceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-START_S = 8.0
-"""Seconds until a worker on a new node has imported the planner and its compiled search, and solves; measured on two
-cores by ``tests/bench/test_sweep_table.py`` as the seconds of a first point beyond those of the same point again."""
-HANDOVER_S = 0.02
-"""Seconds of Ray a point: the call, the row and its line on the disk, one after another; measured there too."""
+START_S = 10.0
+"""Seconds until workers take points. A new process needs 2.4 CPU seconds to import the planner and solve a first tiny
+case (measured, 2026-11-25); the rest is our allowance for Ray's own start and a cold file system. On two cores that
+eight jobs shared, Ray and two workers took 43 s."""
+HANDOVER_S = 0.007
+"""Seconds that the driver spends on a point: 0.0013 of Ray, mean of 300 empty tasks, and 0.0049 until the row is on
+the disk, mean of 100 (measured, 2026-11-25, wall time on the same busy machine)."""
 MOST_WORKERS = 1_000_000
 
 

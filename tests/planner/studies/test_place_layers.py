@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from planner.cli.app import app
 from planner.errors import SolverError
 from planner.strategies.api import run
 from planner.strategies.problem import PlacementRequest
@@ -41,3 +43,11 @@ def test_a_lost_task_is_an_error() -> None:
 
     with pytest.raises(SolverError, match=r"layers \[1\] were not placed"):
         place_layers.place_layers(REQUEST, "eplb", None, Broken())
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    """Told with the other faults of the command line."""
+    refused = CliRunner().invoke(app, ["place", "--gpus", "0", "--backend", "smoke"])
+    assert refused.exit_code == 2
+    assert "--backend: no backend 'smoke' (one of threads, ray)" in refused.stderr
+    assert "--gpus" in refused.stderr
