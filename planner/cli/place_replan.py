@@ -125,12 +125,14 @@ class Replan:
 
         Experts without a copy will be put back.
         """
+        import numpy as np
+
         from planner.exchange.any_map import read_any_map
         from planner.exchange.maps import map_problems
 
         if self.previous is None or gpus < 1:
             return
-        dense = ~(load > 0).any(axis=(0, 2))
+        dense = np.asarray(~(load > 0).any(axis=(0, 2)))
         try:
             running = read_any_map(self.previous, gpus=gpus, dense_layers=dense).rows
         except InstanceError as error:

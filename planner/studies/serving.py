@@ -131,7 +131,8 @@ class _Search:
                 return out_of_time(self.options)
             options = self.left(share, _SHORTEST_S if held else _LEAST_S)
             result = self.run(program, f"{label}: {stage}", options, warm=warm or held)
-            if self.coarse and stage == COUNTING and result.has_point and result.objective - result.bound < 1:
+            objective = result.objective
+            if self.coarse and stage == COUNTING and objective is not None and objective - result.bound < 1:
                 self.counted = program.extract()
             return result
 
