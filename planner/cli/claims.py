@@ -95,7 +95,7 @@ def _only(entries: list[dict[str, Any]]) -> str:
 
 
 def _one(entry: dict[str, Any]) -> str:
-    from planner.report.claims_text import shown
+    from planner.report.claims_text import shown, shown_flip
 
     unit = f" {entry['unit']}" if entry["unit"] else ""
     lines = [
@@ -106,10 +106,8 @@ def _one(entry: dict[str, Any]) -> str:
         f"  why         {entry['why']}",
     ]
     if entry["flip"]:
-        flip = entry["flip"]
-        where = f"{flip['input']} = {flip['value']:.4g} ({flip['factor']:.3g} x)"
-        lines.append(f"  flips       to {flip['verdict']} at {where}")
-    inputs = ", ".join(f"{row['name']} = {row['value']} {row['unit']}".strip() for row in entry["inputs"])
+        lines.append(f"  flips       {shown_flip(entry['flip'])}")
+    inputs = ", ".join(f"{row['name']} = {shown(row['value'])} {row['unit']}".strip() for row in entry["inputs"])
     lines.append(f"  inputs      {inputs}")
     for key in ("figures", "otherwise", "field"):
         lines += [_figure_line(key if at == 0 else "", row) for at, row in enumerate(entry[key])]
