@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from planner.instance.prefixes import PrefixSpec
     from planner.plan import Deployment, Holding, Plan
 
+_ENDLESS_S = 1e9
+
 
 @dataclass(frozen=True)
 class TierReport:
@@ -156,7 +158,7 @@ def _fetch_s(instance: Instance, plan: Plan, prefix: PrefixSpec, name: str) -> f
     tier = next(tier for tier in instance.cache.tiers if tier.name == name)
     busy = _busy(instance, plan, tier) / (1 + TOLERANCE)
     if busy >= 1.0:
-        return float("inf")
+        return _ENDLESS_S
     largest = max(_prefix_bytes(instance, entry) for entry in instance.cache.prefixes)
     percentile = next(demand.percentile for demand in instance.demand if demand.name == prefix.demand)
     return cache.fetch_s(_prefix_bytes(instance, prefix), largest, tier.reached_bytes_per_s, busy, percentile)
