@@ -28,12 +28,16 @@ MeasuredOption = Annotated[
     Path | None,
     typer.Option(help="Own benchmark rows (a table or a tool's result): three or more correct the calibration."),
 ]
+MeasuredTpOption = Annotated[
+    int | None, typer.Option(min=1, help="Tensor parallel width of --measured, where a tool's result does not say it.")
+]
 
 
 def solve(
     case: CaseArgument,
     loads: LoadsOption = None,
     measured: MeasuredOption = None,
+    measured_tp: MeasuredTpOption = None,
     out: OutOption = None,
     changes: SetOption = None,
     time_limit: TimeLimitOption = None,
@@ -56,7 +60,7 @@ def solve(
         refuse_outputs(out, write_model)
         options = SolveOptions(time_limit_s=time_limit, gap=gap, threads=threads, seed=seed)
         with ProgressLine(shown=not quiet) as progress:
-            given, site = _with_site(case, changes or (), loads, measured)
+            given, site = _with_site(case, changes or (), loads, measured, measured_tp)
             solved = solve_case(given, changes or (), loads=loads, options=options, progress=progress.update)
         solved.payload["measured"] = site
         if write_model is not None:
@@ -70,7 +74,7 @@ def solve(
 
 
 def _with_site(
-    case: str, changes: list[str] | tuple[str, ...], loads: Path | None, measured: Path | None
+    case: str, changes: list[str] | tuple[str, ...], loads: Path | None, measured: Path | None, tp: int | None
 ) -> tuple[str | Instance, dict[str, Any] | None]:
     """Open the case under a calibration that measured rows have corrected, where there are any."""
     if measured is None:
@@ -78,7 +82,7 @@ def _with_site(
     from planner.studies.api import open_serving_case
     from planner.studies.measured_site import with_measured
 
-    return with_measured(open_serving_case(case, changes, loads), measured)
+    return with_measured(open_serving_case(case, changes, loads), measured, tp)
 
 
 def _finish(solved: SolvedCase, out: Path | None, output: Output) -> None:

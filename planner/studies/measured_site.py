@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from planner.instance.instance import Instance
 
 
-def with_measured(instance: Instance, file: Path) -> tuple[Instance, dict[str, Any]]:
+def with_measured(
+    instance: Instance, file: Path, tensor_parallel: int | None = None
+) -> tuple[Instance, dict[str, Any]]:
     """Correct the calibration of a case by the rows of ``file`` that are about its model, accelerators and engine.
 
     Parameters
@@ -28,6 +30,8 @@ def with_measured(instance: Instance, file: Path) -> tuple[Instance, dict[str, A
         The case; where it names no engine, the one that was measured serves.
     file
         A table of measured rows, or a benchmark tool's own result.
+    tensor_parallel
+        Width that was measured, where a tool's result does not say it.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def with_measured(instance: Instance, file: Path) -> tuple[Instance, dict[str, A
     InstanceError
         If the file cannot be read, or no accelerator of the case has three points of its model and engine.
     """
-    measured = _read(instance, file)
+    measured = _read(instance, file, tensor_parallel)
     engine = instance.case.engine or _only_engine(instance, measured)
     used = measured.take([_is_about(instance, row, engine) for row in measured.rows])
     if not len(used):
@@ -89,18 +93,20 @@ def _nothing_fits(instance: Instance, measured: Measured, engine: str | None) ->
     return Problem(measured.file, "", f"{message}; it holds {held}" + (f" ({skipped})" if skipped else ""))
 
 
-def _read(instance: Instance, file: Path) -> Measured:
+def _read(instance: Instance, file: Path, tensor_parallel: int | None) -> Measured:
     """Rows of a table, or of a benchmark tool's result on the case's model and only accelerator."""
     if not is_bench_result(file):
         return read_measured_serving(file)
     points = read_bench_result(file)
-    shapes = {(point.tensor_parallel or point.gpus, point.pipeline_parallel or 1) for point in points}
+    shapes = {
+        (point.tensor_parallel or point.gpus or tensor_parallel, point.pipeline_parallel or 1) for point in points
+    }
     chips = {pool.accelerator.name: pool.accelerator for pool in instance.pools}
     problems = []
     if len(chips) > 1:
         problems.append(Problem(str(file), "", "does not say on which of the case's accelerators it was measured"))
     if len(shapes) > 1 or None in {tensor for tensor, _ in shapes}:
-        remedy = "give rows as a table, or correct a profile by `planner calibrate --site` with --tp"
+        remedy = "give --measured-tp, or rows as a table"
         problems.append(Problem(str(file), "", "does not say one tensor parallel width", remedy))
     if problems:
         raise InstanceError(problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from typing import TYPE_CHECKING
 
@@ -133,3 +134,33 @@ def test_a_plan_waits_for_a_first_token_as_estimate_does(engine: str | None) -> 
     assert first is not None
     by_hand = (getattr(first, engine) if engine else 1.0) * (first.base_s + 122 * first.per_layer_s)
     assert math.isclose(told, by_hand, rel_tol=1e-9)
+
+
+def _vllm_result(folder: Path) -> Path:
+    """Three runs as `vllm bench serve` writes them: 256 answers of 1024 tokens in and 256 out."""
+    runs = []
+    for load, tpot_ms in ((8, 24.0), (16, 29.0), (32, 38.0)):
+        whole_s = (300.0 + 255 * tpot_ms) / 1e3
+        rate = load / whole_s
+        runs.append(
+            {
+                "backend": "vllm", "num_prompts": 256, "completed": 256, "duration": 256 / rate,
+                "total_input_tokens": 256 * 1024, "total_output_tokens": 256 * 256, "request_throughput": rate,
+                "output_throughput": 256 * rate, "max_concurrency": load, "mean_ttft_ms": 300.0,
+                "mean_tpot_ms": tpot_ms, "mean_e2el_ms": 1e3 * whole_s,
+            }
+        )  # fmt: skip
+    path = folder / "vllm.json"
+    path.write_text(json.dumps(runs), encoding="utf-8")
+    return path
+
+
+def test_a_tools_own_result_needs_the_width_it_does_not_say(tmp_path: Path) -> None:
+    """A result of vLLM has no tensor parallel width: asked for, and with it the three runs are the correction."""
+    path = _vllm_result(tmp_path)
+    with pytest.raises(InstanceError, match="give --measured-tp"):
+        with_measured(_case(), path)
+    planned, told = with_measured(_case(), path, 4)
+    assert (told["engine"], told["rows"]) == ("vllm", 3)
+    assert [entry["points"] for entry in told["corrections"].values()] == [3]
+    assert planned.case.engine == "vllm"
