@@ -3,7 +3,7 @@
 (() => {
   const known = JSON.parse(document.getElementById("data").textContent).sweeps || {};
   const COLOURS = ["#2f64cc", "#c2671a", "#1f8a68", "#7a4fc0", "#b3261e", "#5a6372"];
-  const MAP = [[0, "#fde8c8"], [0.5, "#d9734a"], [1, "#5b1a4a"]];
+  const MAP = [[0, "#fde8c8"], [0.5, "#ee9f78"], [1, "#5b1a4a"]];
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const shown = (value) => value === null ? "as it is" : typeof value === "number" ? (Number.isInteger(value) ? value : Number(value.toPrecision(4))).toLocaleString("en") : String(value);
 

@@ -102,19 +102,17 @@ def spread_sentence(sweep: Sweep, key: str) -> str:
     ``widest_domains`` of a row is the number of domains that the widest stage of a deployment spans.
     """
     others = [name for name in sweep.keys if name != key]
-    turns: list[str] = []
+    turns: dict[str, list[str]] = {}
     wide = narrow = 0
     known = [row for row in sweep.solved if isinstance(row.get(key), (int, float))]
     for name, rows in groups(known, others).items():
         line = sorted(rows, key=lambda row: row[key])
         spans = [row["widest_domains"] > 1 for row in line]
         wide, narrow = wide + all(spans), narrow + (not any(spans))
-        where = f" at {name}" if name else ""
-        turns += [
-            f"{'stops' if before else 'starts'} between {shown(low[key])} and {shown(high[key])}{where}"
-            for low, high, before, after in zip(line, line[1:], spans, spans[1:], strict=False)
-            if before != after
-        ]
+        for low, high, before, after in zip(line, line[1:], spans, spans[1:], strict=False):
+            if before != after:
+                verb = "stops" if before else "starts"
+                turns.setdefault(f"{verb} between {shown(low[key])} and {shown(high[key])}", []).append(name)
     if not known:
         return "No point has a plan, so nothing is known of spreading experts over domains."
     values = [row[key] for row in known]
@@ -134,13 +132,21 @@ def _narrowed(sweep: Sweep, key: str) -> str:
     return ""
 
 
-def _verdict(turns: Sequence[str], wide: int, narrow: int, place: str) -> str:
+def _verdict(turns: Mapping[str, Sequence[str]], wide: int, narrow: int, place: str) -> str:
     if not turns and not wide:
         return f"never pays from {place}: the cheapest plan keeps every deployment inside one domain at every point."
     if not turns and not narrow:
         return f"pays at every point from {place}."
-    told = "; ".join(turns[:MOST_GROUPS_TOLD])
+    told = "; ".join(f"{turn}{_places(names)}" for turn, names in list(turns.items())[:MOST_GROUPS_TOLD])
     rest = f"; and {len(turns) - MOST_GROUPS_TOLD} more turns" if len(turns) > MOST_GROUPS_TOLD else ""
-    steady = [f"it never pays at {narrow} other settings" if narrow else "", f"always at {wide}" if wide else ""]
+    settings = [words.counted(count, "other setting") for count in (narrow, wide)]
+    steady = [f"it never pays at {settings[0]}" if narrow else "", f"it always pays at {settings[1]}" if wide else ""]
     also = ", ".join(part for part in steady if part)
     return f"turns within {place}: it {told}{rest}{'; ' + also if also else ''}." if turns else f"varies: {also}."
+
+
+def _places(names: Sequence[str]) -> str:
+    """Name the settings at which a turn was seen: the first, and how many more."""
+    if not names[0]:
+        return ""
+    return f" at {names[0]}" + (f" and {words.counted(len(names) - 1, 'more setting')}" if len(names) > 1 else "")

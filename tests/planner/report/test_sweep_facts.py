@@ -23,10 +23,17 @@ def _sweep(spans: dict[tuple[float, str], int]) -> Sweep:
         ({(2.0, "a"): 2, (4.0, "a"): 2, (9.0, "a"): 1}, "it stops between 4 and 9 at format a."),
         (
             {(2.0, "a"): 2, (9.0, "a"): 1, (2.0, "b"): 1, (9.0, "b"): 1},
-            "it stops between 2 and 9 at format a; it never pays at 1 other settings.",
+            "it stops between 2 and 9 at format a; it never pays at 1 other setting.",
+        ),
+        (
+            {(2.0, "a"): 2, (9.0, "a"): 1, (2.0, "b"): 2, (9.0, "b"): 1},
+            "it stops between 2 and 9 at format a and 1 more setting.",
         ),
         ({(2.0, "a"): 1, (9.0, "a"): 2}, "it starts between 2 and 9"),
-        ({(2.0, "a"): 1, (2.0, "b"): 2}, "varies: it never pays at 1 other settings, always at 1."),
+        (
+            {(2.0, "a"): 1, (2.0, "b"): 2},
+            "never pays at 1 other setting, it always pays at 1 other setting.",
+        ),
     ],
 )
 def test_where_spreading_turns(spans: dict[tuple[float, str], int], words: str) -> None:
