@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def answer_payload(answer: ServingAnswer, saved: list[Saving], marginal: dict[str, float]) -> dict[str, Any]:
     """Document of one solve, without the run folder."""
     evaluation = answer.evaluation
+    asked = {entry.name for entry in evaluation.demand}
+    marginal = {name: usd for name, usd in marginal.items() if name in asked}
     return {
         "case": answer.instance.name,
         "title": answer.instance.case.title,
