@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from planner.files import write_text
 from planner.report import facts, sections, words
+from planner.report.cache_section import cache
 from planner.report.curves import curves, view_figures
 from planner.report.errors_section import model_error
 from planner.report.figures import figures
 from planner.report.layout_front import front
 from planner.report.markup import Markup, element, joined
 from planner.report.page import whole_page
+from planner.report.side_by_side import headline
 from planner.report.summary import summary
 from planner.report.topology import drawing_data, topology
 
@@ -33,6 +35,8 @@ class Part:
         Its name, its text, and its answer in a few words for a list of runs.
     figures, data
         The figures that the text leaves room for, and what the scripts draw from.
+    headline
+        A plan's cells of the table that sets runs side by side (`planner.report.side_by_side.COLUMNS`); else none.
     """
 
     title: str
@@ -40,6 +44,7 @@ class Part:
     figures: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     gist: str = ""
+    headline: tuple[str, ...] = ()
 
 
 def write_report(path: Path, payload: Mapping[str, Any], plan: Mapping[str, Any], views: Views | None = None) -> None:
@@ -74,6 +79,7 @@ def solve_part(payload: Mapping[str, Any], plan: Mapping[str, Any], views: Views
         sections.deployments(payload),
         sections.domains(payload, plan),
         topology(views, plan["expert_maps"]),
+        cache(payload),
         sections.step_times(payload),
         curves(views),
         front(views),
@@ -84,7 +90,8 @@ def solve_part(payload: Mapping[str, Any], plan: Mapping[str, Any], views: Views
     )
     content = joined([summary(payload), element("h2", "Details", _class="part"), *details])
     drawn = figures(payload) | view_figures(views)
-    return Part(str(payload["title"]), content, drawn, drawing_data(views, plan["expert_maps"]), _gist(payload))
+    data = drawing_data(views, plan["expert_maps"])
+    return Part(str(payload["title"]), content, drawn, data, _gist(payload), headline(payload))
 
 
 def _gist(payload: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.report.markup import Markup, element, joined
 from planner.report.page import nested, renamed, whole_page
+from planner.report.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,7 @@ TITLE = "{count} runs on one page"
 
 
 def page_of_parts(parts: Sequence[Part]) -> str:
-    """Write a page: a single run as it is, several below a list of contents with their headings one level down."""
+    """Write a page: a single run as it is; several below their list and table, with headings one level down."""
     if len(parts) == 1:
         return whole_page(parts[0].title, parts[0].content, parts[0].figures, parts[0].data)
     figures: dict[str, Any] = {}
@@ -34,7 +35,8 @@ def page_of_parts(parts: Sequence[Part]) -> str:
         for number, part in enumerate(parts, 1)
     ]
     contents = element("nav", element("ol", *links, _class="runs"), aria_label="Runs on this page")
-    return whole_page(title, joined([element("header", element("h1", title), contents), *articles]), figures, data)
+    top = [element("header", element("h1", title), contents), side_by_side(parts)]
+    return whole_page(title, joined([*top, *articles]), figures, data)
 
 
 def _about(part: Part) -> str:

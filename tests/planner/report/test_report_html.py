@@ -9,8 +9,10 @@ import pytest
 from page_tools import tags_of, visible
 from report_samples import renamed
 
-from planner.report.html import render_html, write_report
+from planner.instance.resolve import load_calibration
+from planner.report.html import render_html, solve_part, write_report
 from planner.report.markup import Markup, element
+from planner.report.several import page_of_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,3 +111,57 @@ def test_only_markup_passes_unescaped() -> None:
     assert element("p", inner, " & ", 3, title='"x"') == '<p title="&quot;x&quot;"><b>1 &lt; 2</b> &amp; 3</p>'
     assert element("br") == "<br>"
     assert isinstance(inner, Markup)
+
+
+def test_the_error_on_rows_left_out_stands_beside_baselines(payload: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Published figures of the fitted profile: 13.1 / 10.3 % of aggregated TPOT, hand values 17.2 / 14.1, per group."""
+    scored = load_calibration("fitted").model_dump(mode="json")
+    payload["assumptions"]["calibration"] |= {"bands": scored["bands"], "left_out": scored["left_out"]}
+    text = visible(render_html(payload, plan))
+    assert "aggregated this model 2,104 13.1 / 10.3 32.2 / 23.8 13.3 / 9.9" in text
+    assert "aggregated hand values 2,104 17.2 / 14.1 37.8 / 30.0 18.5 / 14.0" in text
+    assert "rows that aiconfigurator answered aiconfigurator 215 24.9 / 15.8" in text
+    assert "kimi-k2.5 b200 vllm 71 11.2 / 12.1" in text
+
+
+def test_a_profile_without_scores_says_so(payload: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Hand-set values were never scored: the page says that the error is unknown, and shows no error table."""
+    text = visible(render_html(payload, plan))
+    assert "The calibration hand_set was not scored against measurements: its error is unknown." in text
+    assert "Error on rows it was not fitted to" not in text
+
+
+def _cache() -> dict[str, Any]:
+    held = {"tier": "flash", "write": "second_use", "share": 0.5, "hits_per_s": 20.0, "held_bytes": 2e12}
+    shape = {"demand": "chat", "tokens": 4000, "reuse_interval_s": 300.0, "uses_per_s": 80.0}
+    times = {
+        "break_even_hold_s": {"flash": 7200.0},
+        "cheapest_by_hold_time": [{"tier": "flash", "from_s": 40.0}, {"tier": "computed", "from_s": 7200.0}],
+    }
+    entry = {"prefix": "tools", **shape, "kept": [held | {"fetch_s": 0.25}], **times}
+    tier = {"tier": "flash", "devices": 8, "held_bytes": 2e12, "capacity_bytes": 8e12, "utilisation": 0.75, "usd": 1.6}
+    return {"prefixes": [entry, entry | {"prefix": ATTACK, "kept": []}], "tiers": [tier]}
+
+
+def test_prefix_caches_have_a_section(payload: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Half of a prefix on flash serves 20 of 80 uses; one that is not kept is computed again; names are escaped."""
+    assert "Prompts that begin alike" not in visible(render_html(payload, plan))
+    payload["decisions"]["cache"] = _cache()
+    page = render_html(payload, plan)
+    text = visible(page)
+    assert tags_of(page)
+    assert "tools chat flash (50.0 %) 2nd use 4,000 300 s 25.0 % 2 TB 250 ms" in text
+    assert "chat computed again - 4,000 300 s 0 %" in text
+    assert "flash 8 2 TB 8 TB 75.0 % $1.60" in text
+    assert "tools flash 7,200 s 40 s" in text
+    assert "<script>alert(1)" not in page
+
+
+def test_plans_of_one_page_stand_side_by_side(payload: dict[str, Any], plan: dict[str, Any]) -> None:
+    """$396 an hour against a bound of $395, 144 GPUs, worst TTFT 4.95 s and TPOT 49.3 ms, once a plan; none for one."""
+    part = solve_part(payload, plan, {})
+    assert "Side by side" not in visible(page_of_parts([part]))
+    text = visible(page_of_parts([part, part]))
+    line = "$396.00 $395.00 0.253 % 144 "
+    assert text.count(line) == 2
+    assert text.count("4.95 s 49.3 ms hand_set") == 2
