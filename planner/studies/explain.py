@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _QUICK = SolveOptions(time_limit_s=10.0, gap=1e-2)
+_QUICK_REPEATABLE = SolveOptions(node_limit=500, gap=1e-2, threads=1, repeatable=True)
 
 
 def reasons_without_candidates(instance: Instance, tables: CostTables) -> list[str]:
@@ -114,9 +115,12 @@ def _servable(instance: Instance, demand: DemandClass, phase: str) -> bool:
 
 
 def reasons_without_plan(
-    instance: Instance, tables: CostTables, program: FleetProgram, result: SolveResult
+    instance: Instance, tables: CostTables, program: FleetProgram, result: SolveResult, *, repeatable: bool = False
 ) -> list[str]:
-    """Name the smallest set of limits in conflict, or say that time ran out before a plan was found."""
+    """Name the smallest set of limits in conflict, or say that time ran out before a plan was found.
+
+    ``repeatable`` counts nodes, not seconds: every run gives the same reasons.
+    """
     if result.stop_reason != "infeasible":
         return [f"stopped ({result.stop_reason}) before any plan was found; give more time"]
     conflict = in_words(infeasible_rows(compile_pyomo(program.model).matrix), instance, tables)
@@ -126,7 +130,7 @@ def reasons_without_plan(
         if pool.domains is not None
     ]
     demand = ", ".join(f"{entry.name} {entry.requests_per_s:g}/s" for entry in instance.demand)
-    needed = _domains_needed(instance)
+    needed = _domains_needed(instance, _QUICK_REPEATABLE if repeatable else _QUICK)
     together = [f"these cannot hold together: {'; '.join(conflict)}"] if conflict else []
     return [*there, f"demand {demand}", *needed, *together]
 
@@ -135,18 +139,18 @@ def _count(domains: int) -> str:
     return "1 domain" if domains == 1 else f"{domains} domains"
 
 
-def _domains_needed(instance: Instance) -> list[str]:
+def _domains_needed(instance: Instance, options: SolveOptions) -> list[str]:
     """Solve with unlimited domains to say how many would be enough, pool by pool."""
     # domains that are paid whole are counted, whatever the pool's own billing
     pools = tuple(replace(pool, domains=None, pays_idle_gpus=True) for pool in instance.pools)
     unlimited = instance.replace(pools=pools)
     tables = build_tables(unlimited, lambda ranks, slots: imbalance_lower_bound(instance.expert_load, ranks, slots))
     program = fleet.build(tables)
-    if not solve_pyomo(program.model, _QUICK).has_point:
+    if not solve_pyomo(program.model, options).has_point:
         return []
     needed = {h: program.domains_used(h) for h in program.graphs}
     return [
-        f"with domains to spare, {pool.name} would need {needed[h]} of them"
+        f"with domains to spare, {needed[h]} of {pool.name} would be enough"
         for h, pool in enumerate(instance.pools)
         if h in needed
     ]

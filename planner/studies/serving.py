@@ -180,7 +180,10 @@ def solve_serving(
     if not bounding.has_point and bounding.stop_reason is StopReason.interrupted:
         raise KeyboardInterrupt
     if not bounding.has_point:
-        raise NoPlanFound(reasons_without_plan(instance, tables, program, bounding), bounding.stop_reason)
+        raise NoPlanFound(
+            reasons_without_plan(instance, tables, program, bounding, repeatable=options.repeatable),
+            bounding.stop_reason,
+        )
     return _refine(search, tables, program, bounding)
 
 
@@ -243,7 +246,10 @@ def _next_round(search: _Search, latest: _Round, unplaced: list[tuple[int, int]]
             return _Round(narrowed, program, result, placed, latest.number + 1)
     if search.interrupted:
         raise KeyboardInterrupt
-    raise NoPlanFound(reasons_without_plan(search.instance, narrowed, program, result), result.stop_reason)
+    raise NoPlanFound(
+        reasons_without_plan(search.instance, narrowed, program, result, repeatable=search.options.repeatable),
+        result.stop_reason,
+    )
 
 
 def _fewest_gpus(search: _Search, latest: _Round) -> fleet.FleetChoice:

@@ -284,7 +284,7 @@ def test_model_that_cannot_fit() -> None:
         ({"search.pipeline_parallel": [33]}, r"search: no layout .*at most its 32 layers"),
         (
             {"demand.chat.requests_per_s": 900},
-            r"(?s)h100: 2 domains of 8 GPUs each are not enough.*would need \d+ of them",
+            r"(?s)h100: 2 domains of 8 GPUs each are not enough.*\d+ of h100 would be enough",
         ),
     ],
 )
