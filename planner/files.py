@@ -27,6 +27,10 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.write(content)
         Path(name).chmod(0o644)
         Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        error.filename = error.filename or str(path)  # a full disk does not say whose write it ended
+        raise
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -56,6 +60,8 @@ def unwritable(path: Path) -> str | None:
         pass
     except OSError as error:
         return error.strerror or str(error)
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - these never raise
+        return "is a device or a pipe"  # renaming into place would put a file where it was
     home = next((folder for folder in path.absolute().parents if os.path.lexists(folder)), Path("/"))
     try:
         tempfile.TemporaryFile(dir=home).close()

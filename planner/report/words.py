@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 NONE = "-"
 """Stands where there is no value."""
 
+ROUND_OFF = 1e-9
+"""Fractions up to here are what additions of floating-point numbers leave; solvers' tolerances are larger."""
+
 STOPPED = {
     "optimal_within_gap": "the gap asked for was reached",
     "time_limit": "the time limit ran out",
@@ -124,8 +127,10 @@ def _signed(value: float, decimals: int) -> str:
 
 
 def share(value: float | None, digits: int = 3) -> str:
-    """Write a fraction in per cent: ``share(0.0123)`` is ``"1.23 %"``."""
-    return NONE if value is None else f"{number(100 * value, digits)} %"
+    """Write a fraction in per cent: ``share(0.0123)`` is ``"1.23 %"``; what is left of rounding is ``"0 %"``."""
+    if value is None:
+        return NONE
+    return f"{number(0.0 if abs(value) <= ROUND_OFF else 100 * value, digits)} %"
 
 
 def percent(value: float | None) -> str:
@@ -196,6 +201,6 @@ def certainty(payload: Mapping[str, Any]) -> str:
     """Say in a sentence what is proven about the plan."""
     if payload["gap"] is None:
         return "No bound was proven: a better plan may exist."
-    if payload["gap"] <= 0:
+    if payload["gap"] <= ROUND_OFF:
         return "Proven: no plan made of the choices offered costs less."
     return f"Proven: no plan made of the choices offered costs more than {share(payload['gap'])} less."

@@ -11,6 +11,7 @@ from planner.documents import json_ready
 from planner.errors import InstanceError, NoPlanFound, Problem
 from planner.files import write_text
 from planner.instance import library
+from planner.instance.case import CaseSpec
 from planner.instance.loading import read_toml, validate
 from planner.instance.loading_case import load_case
 from planner.instance.sweep import SweepSpec
@@ -183,7 +184,7 @@ def _refuse_bad_keys(spec: SweepSpec) -> None:
     """Refuse keys that fit no table of the case before hours are spent; values are each point's own matter."""
     keys = {key for point in spec.points() for key in spec.changes(point)}
     data = read_toml(library.find("cases", spec.case))
-    known = set(data) | {"kv_format", "reference", "lifecycle", "expert_load", "sources"}
+    known = set(data) | set(CaseSpec.model_fields)
     problems = [
         Problem(spec.name, key, f"{spec.case} has no table or key {key.split('.')[0]!r}", "correct the key")
         for key in sorted(keys)

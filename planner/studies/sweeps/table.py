@@ -84,11 +84,15 @@ class Rows:
         return "" if row.get("made_from") == self.made_from else "was made from another case, settings or options"
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row and see it onto the disk."""
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(json_ready(row | {"made_from": self.made_from})) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        """Add a row and see it onto the disk; the error of a full one names the table."""
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(json_ready(row | {"made_from": self.made_from})) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            error.filename = error.filename or str(self.path)
+            raise
 
 
 def peek(folder: Path) -> list[dict[str, Any]]:

@@ -207,3 +207,11 @@ def test_bands_of_a_fitted_profile_are_told(tmp_path: Path) -> None:
     text = visible((folder / "report.html").read_text(encoding="utf-8"))
     assert "time per token 0.82 1.24" in text
     assert "80 % lay between these factors" in text
+
+
+def test_a_device_is_no_page(tmp_path: Path) -> None:
+    """A page is renamed into place, which would put a file where /dev/null was: that is refused."""
+    code, _, notes = run("report", str(write_solve(tmp_path / "run")), "--out", "/dev/null")
+    assert code == 2
+    assert "is a device" in notes
+    assert Path("/dev/null").is_char_device()

@@ -92,3 +92,10 @@ def test_powers_of_ten_are_written_plainly() -> None:
     """Counts get a letter, numbers beyond any letter lose the sign of their power, others stay."""
     text = "5.14e+10 parameters, 1.75e+03 tokens, 9.43e+24 FLOP, 595 of 0.31"
     assert words.plain_powers(text) == "51.4 B parameters, 1,750 tokens, 9.43e24 FLOP, 595 of 0.31"
+
+
+def test_what_rounding_leaves_is_no_gap() -> None:
+    """A gap of 2e-15 is floating-point noise: it is written as 0 % and proves that no plan costs less."""
+    assert words.share(1.9e-15) == "0 %"
+    assert words.share(1e-5) == "0.001 %"
+    assert words.certainty({"gap": 1.9e-15}).endswith("costs less.")

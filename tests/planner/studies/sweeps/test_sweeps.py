@@ -121,6 +121,13 @@ def test_a_key_of_no_table_is_refused_before_work(tmp_path: Path) -> None:
         run_sweep(SPEC.model_copy(update={"grid": {"pool.h100.domains": [1]}}), tmp_path)
 
 
+def test_a_key_that_the_case_leaves_at_its_default_may_vary(tmp_path: Path) -> None:
+    """The case does not write horizon_hours; twice the hours cost twice as much."""
+    answer = run_sweep(SPEC.model_copy(update={"grid": {"horizon_hours": [1, 2]}}), tmp_path)
+    one, two = (row["cost_usd"] for row in answer["rows"])
+    assert two == pytest.approx(2 * one)
+
+
 def kill_own_worker(name: str, marker: str, attempt: int) -> dict[str, Any]:
     """Die once where the marker is not there yet, always where the name says so."""
     if name == "deadly" or (name == "weak" and not Path(marker).exists()):
