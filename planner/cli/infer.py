@@ -30,20 +30,26 @@ FileArgument = Annotated[
     ),
 ]
 MachineOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--hardware", help="GPU the seller is taken to use (for a .csv).", autocompletion=complete.names_of("hardware")
+        "--hardware",
+        help="GPU the seller is taken to use; default: as the table says, b200_nominal for a .csv.",
+        autocompletion=complete.names_of("hardware"),
     ),
 ]
-PriceOption = Annotated[float, typer.Option("--usd-per-gpu-hour", min=1e-6, help="Its price (for a .csv).")]
+PriceOption = Annotated[
+    float | None,
+    typer.Option("--usd-per-gpu-hour", min=1e-6, max=1e6, help="Its price; default: as the table says, 2 for a .csv."),
+]
+_CSV_MACHINE = {"hardware": "b200_nominal", "usd_per_gpu_hour": 2.0}
 
 
 @infer_app.command("prices")
 def prices(
     file: FileArgument,
     model: Annotated[str | None, typer.Option("--model", help="Which model of a .csv.")] = None,
-    hardware: MachineOption = "b200_nominal",
-    usd_per_gpu_hour: PriceOption = 2.0,
+    hardware: MachineOption = None,
+    usd_per_gpu_hour: PriceOption = None,
     tolerance: Annotated[float, typer.Option(min=0.0, max=1.0, help="Relative tolerance of every clue.")] = 0.1,
     precision: Annotated[str | None, typer.Option(help="bf16, fp8 or fp4; default: any of them.")] = None,
     large_batch: Annotated[bool, typer.Option("--large-batch", help="Take the context step as L* itself.")] = False,
@@ -62,19 +68,25 @@ def prices(
         if precision is not None and precision not in WIDTHS:
             remedy = f"one of {', '.join(WIDTHS)}"
             raise InstanceError.single("command line", "--precision", f"no precision {precision!r}", remedy)
-        table = _table(file, model, {"hardware": hardware, "usd_per_gpu_hour": usd_per_gpu_hour})
+        given = {"hardware": hardware, "usd_per_gpu_hour": usd_per_gpu_hour}
+        table = _table(file, model, {name: value for name, value in given.items() if value is not None})
         only = None if clues is None else tuple(name.strip() for name in clues.split(","))
         answer = infer_prices(table, Reading(tolerance, precision, large_batch, only=only))
         output.document(answer, lambda: _prices_text(answer))
 
 
 def _table(file: str, model: str | None, machine: dict[str, Any]) -> PriceTable:
+    """Read the price table; ``machine`` replaces what it says of the seller's machine."""
+    from planner.errors import InstanceError
     from planner.exchange.price_csv import read_price_csv
     from planner.instance.price_table import load_price_table
 
     if file.endswith(".csv"):
-        return read_price_csv(Path(file), model, machine)
-    return load_price_table(file)
+        return read_price_csv(Path(file), model, _CSV_MACHINE | machine)
+    table = load_price_table(file)
+    if model not in (None, table.name):
+        raise InstanceError.single("command line", "--model", f"{file} is a table of one model, {table.name}")
+    return table.model_copy(update={"machine": table.machine.model_copy(update=machine)})
 
 
 def _prices_text(answer: dict[str, Any]) -> str:
@@ -147,6 +159,8 @@ def kv(
             ends["--weight-bytes"][at] * ends["--params"][at] * share[at] / (ends["--rho"][1 - at] * threshold)
             for at in (0, 1)
         )
+        if not 0 < low <= high < float("inf"):
+            raise InstanceError.single("command line", "", "numbers too large or too small", "values nearer to a model")
         answer = {"threshold_tokens": threshold, "kv_bytes_per_token": {"least": low, "greatest": high}}
         answer["intervals"] = {"kv_bytes_per_token": {"least": low, "greatest": high}}
         output.document(answer, lambda: f"KV bytes a token: {low:,.1f} to {high:,.1f}")
@@ -171,11 +185,15 @@ def fastmode(
 
         if branch not in ("compute", "memory"):
             raise InstanceError.single("command line", "--branch", f"no branch {branch!r}", "compute or memory")
+        if not price * speed < float("inf"):
+            raise InstanceError.single(
+                "command line", "--price, --speed", "are no ratios of prices and speeds", "6, 2.5"
+            )
         try:
             if branch == "compute":
                 found = fast_mode.compute_bound_standard(price, speed, context_share)
             else:
-                found = fast_mode.memory_bound_standard(price, speed)
+                found = fast_mode.memory_bound_standard(price, speed, context_share)
         except ValueError as error:
             raise InstanceError.single("command line", "--branch", str(error), "try the other branch") from error
         points = (1.0, 2.0, 3.0, price, 15.0, 100.0)

@@ -18,7 +18,7 @@ class FastMode:
     batch_ratio
         Standard over fast batch, c s.
     standard_batch, fast_batch
-        Over the balance batch; None in the memory branch, where only their product with lambda is told.
+        Over the balance batch; None in the memory branch where lambda is not given: only their product with it is told.
     fastest
         Speed over standard of a batch of nearly nothing, tau(b_std).
     """
@@ -46,18 +46,27 @@ def compute_bound_standard(price_ratio: float, speed_ratio: float, context_share
     return FastMode(ratio, standard, standard / ratio, standard)
 
 
-def memory_bound_standard(price_ratio: float, speed_ratio: float) -> FastMode:
+def memory_bound_standard(price_ratio: float, speed_ratio: float, context_share: float = 0.0) -> FastMode:
     """Take the standard tier as bound by memory: S = 1 + lambda b_std = (s - 1/c) / (1 - 1/c), whatever lambda.
+
+    With a lambda above 0 the batches follow: b_std = (S - 1) / lambda.
 
     Raises
     ------
     ValueError
-        If the speed ratio is too small to need a smaller batch.
+        If the speed ratio is too small to need a smaller batch, or arithmetic binds at that lambda after all.
     """
     fastest = (speed_ratio - 1.0 / price_ratio) / (1.0 - 1.0 / price_ratio)
     if fastest <= 1.0:
         raise ValueError(f"a speed ratio of {speed_ratio} at {price_ratio} times the price needs no smaller batch")
-    return FastMode(price_ratio * speed_ratio, None, None, fastest)
+    ratio = price_ratio * speed_ratio
+    if context_share == 0.0:
+        return FastMode(ratio, None, None, fastest)
+    least = (fastest - 1.0) / fastest
+    if context_share < least - 1e-12:
+        raise ValueError(f"at lambda {context_share} arithmetic binds the standard tier, below lambda {least:.4g}")
+    standard = (fastest - 1.0) / context_share
+    return FastMode(ratio, standard, standard / ratio, fastest)
 
 
 def speed_at_price(fastest: float, price_ratio: float) -> float:

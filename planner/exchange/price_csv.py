@@ -28,7 +28,10 @@ _PRICES = (
     "cache_write_long_ttl_usd_per_mtok",
 )
 _SHORT_HOURS, _LONG_HOURS = 5 / 60, 1.0
-_ABOVE = re.compile(r">\s*(\d+)k")
+_ABOVE = re.compile(r">\s*(\d+)\s*([kM])")
+_SHORT_CONTEXT = re.compile(r"(all|<)|$")
+_BANDS = "all, <=200k input or >200k input"
+_TOKENS = {"k": 1_000, "M": 1_000_000}
 _SPEED = re.compile(r"up to ([\d.]+)x")
 _STORAGE = re.compile(r"storage ([\d.]+) USD per 1M tokens per hour")
 
@@ -50,8 +53,8 @@ def read_price_csv(path: Path, model: str | None, machine: dict[str, Any]) -> Pr
     Raises
     ------
     InstanceError
-        With every problem: columns that are missing, prices that are no positive number, an unknown model, two
-        different prices for the same thing.
+        With every problem: columns that are missing, prices that are no positive number, an unknown model, a band of
+        contexts that is not understood, two different prices for the same thing.
     """
     rows = _rows(path)
     names = list(dict.fromkeys(row["model"] for row in rows))
@@ -107,9 +110,10 @@ def _row(path: Path, line: int, raw: dict[str, str | None], problems: list[Probl
 
 def _table(model: str, rows: list[Row], file: str) -> dict[str, Any]:
     standard = [row for row in rows if row["tier"] == "standard"]
-    above = [row for row in standard if _ABOVE.search(row["context_band"])]
-    base = [row for row in standard if row not in above]
-    _refuse_contradictions(base, file)
+    above = [row for row in standard if _ABOVE.match(row["context_band"])]
+    base = [row for row in standard if _SHORT_CONTEXT.match(row["context_band"])]
+    _refuse_bands([row for row in standard if row not in above and row not in base], file)
+    _refuse_contradictions([base, above], file)
     if not base:
         raise InstanceError.single(file, "tier", f"{model} has no standard tier", "give its standard prices")
     first = base[0]
@@ -129,14 +133,24 @@ def _table(model: str, rows: list[Row], file: str) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value is not None}
 
 
-def _refuse_contradictions(base: list[Row], file: str) -> None:
-    """Refuse two different prices of the same model, tier and band."""
+def _refuse_bands(strange: list[Row], file: str) -> None:
+    if strange:
+        raise InstanceError(
+            Problem(file, f"line {row['line']}: context_band", f"{row['context_band']!r} is no band", _BANDS)
+            for row in strange
+        )
+
+
+def _refuse_contradictions(bands: list[list[Row]], file: str) -> None:
+    """Refuse two different prices of a model below its step, two above it, and two steps: which holds is not told."""
     problems = []
-    for row in base[1:]:
-        differs = [name for name in _PRICES if row.get(name) != base[0].get(name)]
-        if differs and row["context_band"] == base[0]["context_band"]:
-            message = f"differs from line {base[0]['line']}: {base[0][differs[0]]} and {row[differs[0]]}"
-            problems.append(Problem(file, f"line {row['line']}: {differs[0]}", message, "keep one of the two rows"))
+    for rows in bands:
+        for row in rows[1:]:
+            names = ["context_band", *_PRICES] if _ABOVE.match(row["context_band"]) else list(_PRICES)
+            differs = next((name for name in names if row.get(name) != rows[0].get(name)), None)
+            if differs is not None:
+                message = f"differs from line {rows[0]['line']}: {rows[0].get(differs)} and {row.get(differs)}"
+                problems.append(Problem(file, f"line {row['line']}: {differs}", message, "keep one of the two rows"))
     if problems:
         raise InstanceError(problems)
 
@@ -144,9 +158,9 @@ def _refuse_contradictions(base: list[Row], file: str) -> None:
 def _long_context(above: list[Row]) -> dict[str, Any]:
     if not above:
         return {}
-    found = _ABOVE.search(above[0]["context_band"])
+    found = _ABOVE.match(above[0]["context_band"])
     prices = {name: above[0][name] for name in ("input_usd_per_mtok", "output_usd_per_mtok") if above[0][name]}
-    return {"long_context": {"threshold_tokens": 1000 * int(found[1]) if found else 0} | prices}
+    return {"long_context": {"threshold_tokens": int(found[1]) * _TOKENS[found[2]] if found else 0} | prices}
 
 
 def _writes(row: Row) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from formulations.price_inference import SOFTPLUS, UNKNOWNS, Clue, PriceInference, PriceQuestion, Tier
-from planner.errors import SolverError
+from planner.errors import InstanceError, Problem, SolverError
 from planner.instance.loading import load_accelerator
 from planner.instance.memory_tiers import hbm_tier, load_memory_tiers
 from planner.instance.quantities import PRECISION_BYTES
@@ -76,10 +76,17 @@ class Reading:
 
 
 def question_of(table: PriceTable, reading: Reading) -> PriceQuestion:
-    """Turn a price table into clues and constants."""
+    """Turn a price table into clues and constants.
+
+    Raises
+    ------
+    InstanceError
+        If the table has no such clue as ``reading.only`` names, or names a storage tier that there is not.
+    """
     chip = load_accelerator(table.machine.hardware)
     usd_per_hour = table.machine.usd_per_gpu_hour
     tiers = (hbm_tier(chip, usd_per_hour), *load_memory_tiers(TIERS).tiers)
+    _refuse_unknown(table, reading, [tier.name for tier in tiers])
     spread = math.log1p(reading.tolerance)
     wanted = reading.only
     values = {name: value for name, value in _clue_values(table).items() if wanted is None or name in wanted}
@@ -97,6 +104,19 @@ def question_of(table: PriceTable, reading: Reading) -> PriceQuestion:
         fast_price_ratio=None if table.fast_mode is None else table.fast_mode.price_ratio,
         large_batch=reading.large_batch,
     )
+
+
+def _refuse_unknown(table: PriceTable, reading: Reading, tiers: list[str]) -> None:
+    clues, problems = list(_clue_values(table)), []
+    for name in reading.only or ():
+        if name not in clues:
+            message = f"{table.name} gives no clue {name!r}"
+            problems.append(Problem("command line", "--clues", message, f"one of {', '.join(clues)}"))
+    if table.storage_tier not in (None, *tiers):
+        message = f"there is no tier {table.storage_tier!r}"
+        problems.append(Problem(table.name, "storage_tier", message, f"one of {', '.join(tiers)}"))
+    if problems:
+        raise InstanceError(problems)
 
 
 def _clue_values(table: PriceTable) -> dict[str, float]:

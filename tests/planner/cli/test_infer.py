@@ -13,6 +13,7 @@ from planner.cli.app import app
 
 API_PRICES = Path(__file__).parents[4] / "shared" / "data" / "api_prices.csv"
 HEADER = "model,tier,context_band,input_usd_per_mtok,output_usd_per_mtok,cache_read_usd_per_mtok,speed_note\n"
+STEPPED = "m,standard,all,2,12,,\nm,standard,>200k input,4,18,,\n"
 
 
 def run(*arguments: str) -> tuple[int, Any, str]:
@@ -59,10 +60,17 @@ def test_fast_mode_with_kv_reading(share: float, batch: float) -> None:
     [
         (["fastmode", "--price", "6", "--speed", "2.5", "--lambda", "0.9"], "bound by memory"),
         (["fastmode", "--price", "6", "--speed", "2.5", "--branch", "luck"], "compute or memory"),
+        (["fastmode", "--price", "6", "--speed", "2.5", "--branch", "memory", "--lambda", "0.5"], "arithmetic binds"),
+        (["fastmode", "--price", "inf", "--speed", "2"], "no ratios"),
+        (["kv", "--threshold", "inf"], "too large"),
+        (["kv", "--params", "1e308", "--rho", "1e-300"], "too large"),
         (["kv", "--batch", "0.5"], "not above 1"),
         (["kv", "--params", "many"], "LOW:HIGH"),
         (["prices", "no_such_table"], "gemini-3.1-pro"),
         (["prices", "gemini-3.1-pro", "--precision", "fp3"], "fp3"),
+        (["prices", "gemini-3.1-pro", "--clues", "context_step,luck"], "no clue 'luck'"),
+        (["prices", "gemini-3.1-pro", "--model", "another"], "a table of one model"),
+        (["prices", "gemini-3.1-pro", "--hardware", "no_such_gpu"], "no_such_gpu"),
     ],
 )
 def test_wrong_questions_are_told(arguments: list[str], told: str) -> None:
@@ -81,6 +89,10 @@ def test_wrong_questions_are_told(arguments: list[str], told: str) -> None:
         ("m,standard,all,2,12,5,\n", "cached_input_usd_per_mtok exceeds"),
         ("m,batch,all,2,12,,\n", "no standard tier"),
         ("m,standard,all,2,12,,\nn,standard,all,2,12,,\n", "2 models"),
+        ("m,standard,all,2,12,,\nm,standard,<=200k input,3,12,,\n", "line 3: input_usd_per_mtok: differs from line 2"),
+        (f"{STEPPED}m,standard,>200k input,5,18,,\n", "line 4: input_usd_per_mtok: differs from line 3"),
+        (f"{STEPPED}m,standard,>272k input,4,18,,\n", "line 4: context_band: differs from line 3"),
+        (f"{STEPPED}m,standard,beyond 200k,4,18,,\n", "line 4: context_band: 'beyond 200k' is no band"),
         ("", "has no row"),
     ],
 )
@@ -110,6 +122,31 @@ def test_unknown_units_are_refused(tmp_path: Path) -> None:
     path.write_text(text.replace("input_usd_per_mtok = 2.00", 'input_usd_per_mtok = "2 EUR/Mtoken"', 1))
     code, _, notes = run("prices", str(path))
     assert (code, "usd/megatoken" in notes) == (2, True), notes
+
+
+def test_the_machine_of_a_table_can_be_replaced() -> None:
+    """On H100 (80 GB at 3.35 TB/s: 23.9 ms) storage says another L* than on the B200 of the table (24 ms)."""
+    own = run("prices", "gemini-3.1-pro", "--clues", "storage_price,input_price")[1]["combinations"]
+    other = run("prices", "gemini-3.1-pro", "--clues", "storage_price,input_price", "--hardware", "h100")[1]
+    name = "crossover_tokens_at_full_mfu"
+    assert own[name] / other["combinations"][name] == pytest.approx(80e9 / 3.35e12 / 0.024, rel=1e-3)
+
+
+def test_a_tier_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """Storage on tape: the tiers there are are named."""
+    from planner.instance import library
+
+    path = tmp_path / "tape.toml"
+    text = library.find("prices/api", "gemini-3.1-pro").read_text()
+    path.write_text(text.replace('storage_tier = "hbm"', 'storage_tier = "tape"'))
+    code, _, notes = run("prices", str(path))
+    assert (code, "'tape'" in notes, "hbm, ddr" in notes) == (2, True, True), notes
+
+
+def test_fast_mode_batches_where_memory_binds() -> None:
+    """S = 2.8: lambda b is 1.8 for the standard and 0.12 for the fast tier, so 1.8 and 0.12 at lambda 1 (C6)."""
+    found = run("fastmode", "--price", "6", "--speed", "2.5", "--branch", "memory", "--lambda", "1")[1]
+    assert (found["standard_batch"], found["fast_batch"]) == (pytest.approx(1.8), pytest.approx(0.12))
 
 
 @pytest.mark.shared_data
