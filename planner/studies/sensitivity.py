@@ -121,10 +121,12 @@ def savings(instance: Instance, *, seconds: float = 20.0, strict: bool = False) 
             break
         left = min(deadline - time.monotonic(), _MOST_SECONDS)
         other = build_tables(changed, book.optimistic)
+        # a domain of one GPU more may divide into nothing that meets the limits: no saving to tell
+        if fleet.Fleet().supports(other) is not None:
+            continue
         try:
             value = _value(other, left, at_most=base.cost_usd)
         except NoPlanFound:
-            # a domain of one GPU more may divide into nothing that meets the limits: no saving to tell
             continue
         exact = None if value.cost_usd is None or base.cost_usd is None else base.cost_usd - value.cost_usd
         dual = None if prices is None else prices.worth(other)

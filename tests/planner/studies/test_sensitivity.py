@@ -33,3 +33,15 @@ def test_a_larger_domain_holds_one_more_gpu() -> None:
     (changed,) = [instance for limit, _, instance in neighbours(tiny()) if limit == "domain of h100"]
     assert changed.pools[0].gpus_per_domain == 9
     assert changed.pools[0].usd_per_gpu_hour == tiny().pools[0].usd_per_gpu_hour
+
+
+def test_a_change_that_leaves_a_class_unserved_saves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Islands of nine may divide into no layout that meets the limits: such a neighbour is left out, not an error."""
+    plain = tiny()
+    hopeless = plain.replace(
+        demand=tuple(entry.model_copy(update={"tpot_s": 1e-9, "ttft_s": 1e-9}) for entry in plain.demand)
+    )
+    monkeypatch.setattr(
+        "planner.studies.sensitivity.neighbours", lambda _: [("domain of h100", "1 GPU a domain", hopeless)]
+    )
+    assert savings(plain) == []
