@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ StrategiesOption = Annotated[
         autocompletion=complete.strategies,
     ),
 ]
+PageOption = Annotated[Path | None, typer.Option("--out", metavar="FILE.html", help="Page of the tables and figures.")]
 
 
 def compare(
@@ -32,12 +34,13 @@ def compare(
     gap: GapOption = 1e-3,
     workers: WorkersOption = 1,
     backend: BackendOption = "processes",
+    out: PageOption = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
     """Plan each case with each placement strategy; gaps are to the best proven bound of the case, best first.
 
-    Example: planner compare dsv3_h800_day --strategies contiguous,eplb,local_search
+    Example: planner compare dsv3_h800_day --strategies contiguous,eplb,local_search --out compared.html
     """
     with reporting(output_format, quiet=quiet) as output:
         from planner.cli.progress import points_bar
@@ -46,13 +49,33 @@ def compare(
         from planner.studies.compare import compare_strategies
         from planner.studies.engine import engine_of
 
+        _refuse(out)
         engine = engine_of(backend, workers)
         instances = [open_serving_case(case, changes or (), loads) for case in cases]
         names = None if strategies is None else [name.strip() for name in strategies.split(",") if name.strip()]
         options = SolveOptions(time_limit_s=time_limit, gap=gap)
         with points_bar("compare", shown=not quiet) as update:
             rows = compare_strategies(instances, names, options, engine=engine, on_row=update)
-        output.document({"rows": rows}, lambda: _table(rows))
+        page = {} if out is None else {"path": _write_page(out, rows)}
+        output.document({"rows": rows} | page, lambda: "\n".join([_table(rows), *page.values()]))
+
+
+def _refuse(out: Path | None) -> None:
+    """Refuse a page that cannot be written before anything is solved."""
+    from planner.errors import InstanceError
+    from planner.files import unwritable
+
+    if out is not None and (fault := unwritable(out)) is not None:
+        raise InstanceError.single(str(out), "--out", f"cannot be written: {fault}", "name another file")
+
+
+def _write_page(out: Path, rows: list[dict[str, Any]]) -> str:
+    from planner.files import write_text
+    from planner.report.compare_page import compare_page
+    from planner.studies.runs import relative_path
+
+    write_text(out, compare_page(rows))
+    return relative_path(out)
 
 
 _COLUMNS = {

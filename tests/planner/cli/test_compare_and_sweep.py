@@ -164,3 +164,15 @@ def test_a_wrong_sweep_is_refused(workplace: Path) -> None:
     code, _, notes = run("sweep", "bad.toml")
     assert code == 2
     assert "titel" in notes
+
+
+def test_compare_writes_a_page_or_refuses_before_it_solves(workplace: Path) -> None:
+    """`--out` adds the page's path to the answer; a page that cannot be written is told before any solve."""
+    names = ["compare", CASE, "--strategies", "contiguous,eplb", "--format", "json", "--quiet"]
+    code, text, notes = run(*names, "--out", "compared.html")
+    assert code == 0, notes
+    assert json.loads(text)["path"] == "compared.html"
+    assert "<title>Placement strategies compared</title>" in (workplace / "compared.html").read_text()
+    code, text, notes = run(*names, "--out", str(workplace))
+    assert (code, text) == (2, "")
+    assert "is a folder" in notes
