@@ -13,6 +13,7 @@ from planner.strategies.local_search import LocalSearch
 from planner.strategies.matheuristic import Matheuristic
 from planner.strategies.multi_scenario_greedy import MultiScenarioGreedy
 from planner.strategies.round_robin import RoundRobin
+from planner.strategies.zigzag import Zigzag
 
 if TYPE_CHECKING:
     from planner.strategies.strategy import Strategy
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _ALL: tuple[Strategy, ...] = (
     Contiguous(),
     RoundRobin(),
+    Zigzag(),
     Eplb(),
     MultiScenarioGreedy(),
     LocalSearch(),

@@ -11,6 +11,7 @@ from planner.strategies.eplb import Eplb
 from planner.strategies.problem import PlacementRequest
 from planner.strategies.result import gpu_load
 from planner.strategies.round_robin import RoundRobin
+from planner.strategies.zigzag import Zigzag
 
 README = np.array(
     [
@@ -116,7 +117,18 @@ def test_round_robin_deals_in_turn_without_doubling() -> None:
     assert np.bincount(row.ravel()).tolist() == [2, 2, 2, 2]
 
 
-@pytest.mark.parametrize("strategy", [Contiguous(), RoundRobin(), Eplb()], ids=lambda strategy: strategy.name)
+def test_zigzag_deals_sorted_copies_there_and_back() -> None:
+    """Loads 8 to 1 on 4 GPUs x 2 pair up to 9 each; copies of one expert keep apart; a GPU out of service gets none."""
+    result = Zigzag().place(PlacementRequest(np.arange(8.0, 0.0, -1.0)[None, None], 4, 2))
+    assert result.physical_to_logical_map.tolist() == [[0, 7, 1, 6, 2, 5, 3, 4]]
+    assert result.balance[0] == pytest.approx(1.0)
+    copied = Zigzag().place(PlacementRequest(np.array([[[4.0, 1.0, 1.0]]]), 2, 2))
+    assert copied.physical_to_logical_map.tolist() == [[0, 2, 0, 1]]
+    dead = Zigzag().place(PlacementRequest(np.array([[[4.0, 3.0, 2.0, 1.0]]]), 3, np.array([2, 0, 2])))
+    assert dead.physical_to_logical_map.tolist() == [[0, 3, -1, -1, 1, 2]]
+
+
+@pytest.mark.parametrize("strategy", [Contiguous(), RoundRobin(), Zigzag(), Eplb()], ids=lambda strategy: strategy.name)
 def test_dense_layers_are_numbered_through(strategy: Contiguous) -> None:
     """An all-zero layer gets 0, 1, 2, ... modulo the experts and no balance."""
     load = np.stack([np.zeros(4), np.array([5.0, 1.0, 1.0, 1.0])])[None]
