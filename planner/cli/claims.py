@@ -53,7 +53,7 @@ claims.__doc__ = f"{claims.__doc__}\n\n{EXAMPLE}"
 
 
 def _settings(changes: list[str]) -> dict[str, Value]:
-    """Read NAME=VALUE pairs: a number with or without a unit, else a name."""
+    """Read NAME=VALUE pairs: a number, else a name."""
     from planner.errors import InstanceError, Problem
 
     settings: dict[str, Value] = {}

@@ -141,8 +141,12 @@ def _tokens_served(values: Values) -> Finding:
         computed=served,
         figures=(
             Figure("tokens served", served, "tokens"),
-            Figure("tokens served in 61 days", served * 61.0 / values.number("days"), "tokens"),
-            Figure("tokens served at the talk's first 500e6 tokens/s", served * 10.0, "tokens"),
+            Figure("tokens served in 61 days", values.number("tokens_per_s") * 61.0 * SECONDS_A_DAY, "tokens"),
+            Figure(
+                "tokens served at the talk's first 500e6 tokens/s",
+                500e6 * values.number("days") * SECONDS_A_DAY,
+                "tokens",
+            ),
         ),
     )
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from planner.costs import cache as costs
 from planner.costs.normal_form import normal_form
+from planner.errors import InstanceError
 from planner.instance.memory_tiers import hbm_tier, load_memory_tiers
+from planner.instance.price_table import load_price_table
 from planner.studies.claims.claim import Acceptance, Claim, Figure, Finding, Input
 from planner.studies.claims.common import chip_named, model_named
 
@@ -63,9 +65,24 @@ def _cheap_hits(values: Values) -> Finding:
                 Figure(f"KV for a ratio of ten over {link}", tenth * links[link], "B")
                 for link in ("C2C", "PCIe", "NVMe")
             ),
-            Figure("reads that repay a 5-minute write", costs.reads_to_repay(0.25, 0.1), "reads"),
-            Figure("reads that repay a 1-hour write", costs.reads_to_repay(1.0, 0.1), "reads"),
+            *_reads_that_repay(values.text("table")),
         ),
+    )
+
+
+def _reads_that_repay(name: str) -> tuple[Figure, Figure]:
+    """Count the reads after which a write into the cache has paid, at the prices of a table over its input price."""
+    table = load_price_table(name)
+    if table.cache_writes is None or table.cached_input_usd_per_mtok is None:
+        raise InstanceError.single(name, "cache_writes", "the table does not price cache writes and reads", "another")
+    writes, read = table.cache_writes, table.cached_input_usd_per_mtok / table.input_usd_per_mtok
+
+    def reads(usd: float) -> float:
+        return costs.reads_to_repay(usd / table.input_usd_per_mtok - 1.0, read)
+
+    return (
+        Figure("reads that repay a 5-minute write", reads(writes.short_usd_per_mtok), "reads"),
+        Figure("reads that repay a 1-hour write", reads(writes.long_usd_per_mtok), "reads"),
     )
 
 
@@ -131,6 +148,7 @@ CLAIMS = (
             _STEP,
             Input("pcie_bytes_per_s", 64e9, "B/s", "PCIe 5 x16, one way"),
             Input("disk_bytes_per_s", 240e6, "B/s", "a hard disk over its whole surface"),
+            Input("table", "claude-sonnet-4.6", "", "price table of the library, for what cache writes cost"),
         ),
         compute=_cheap_hits,
         acceptance=(

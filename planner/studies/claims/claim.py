@@ -87,9 +87,14 @@ class Finding:
     field: tuple[Figure, ...] = ()
     holds: bool | None = None
 
+    @property
+    def all_figures(self) -> tuple[Figure, ...]:
+        """Figures, those under other assumptions and those of the field."""
+        return (*self.figures, *self.otherwise, *self.field)
+
     def figure(self, name: str) -> Figure:
         """Return the figure of a name."""
-        return next(entry for entry in (*self.figures, *self.otherwise, *self.field) if entry.name == name)
+        return next(entry for entry in self.all_figures if entry.name == name)
 
 
 @dataclass(frozen=True)

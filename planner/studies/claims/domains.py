@@ -34,9 +34,10 @@ def _domains_rate(name: str, gpus: int, nic_bytes_per_s: float) -> float:
 
 def _larger_tori(values: Values) -> Finding:
     """Rate of a torus over its rivals: Hopper islands of the day, one NVL72, and several."""
-    nic, printed_nic = values.number("nic_bytes_per_s"), 900e9 / values.number("ratio")
+    nic = values.number("nic_bytes_per_s")
     hopper = {gpus: _domains_rate("h100", gpus, nic) for gpus in HOPPERS}
     rack = chip_named("nvl72_nominal").scale_up_bytes_per_s
+    printed_nic = rack / values.number("ratio")
     small = _torus_rate("tpu_v5p", 4) / hopper[64]
     later = _torus_rate("tpu7x", 4)
     return Finding(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from planner.errors import InstanceError
 from planner.instance.price_table import PriceTable, load_price_table
 from planner.studies.claims.claim import Acceptance, Claim, Figure, Finding, Input, Values
 from planner.studies.claims.common import chip_named
+from planner.studies.claims.prices import DAY_OF_DEEPSEEK, audited_usd_per_mtok, long_context_of
 
 STEP_AND_STORAGE = ("input_price", "context_step", "storage_price")
 """The clue pair of step and storage; both are compared through the input price, whose margin they share."""
@@ -46,7 +48,10 @@ def _inferred(name: str, tolerance: float) -> Inferred:
 
 def crossover_tokens(name: str, mfu: float) -> float:
     """L* = MFU (p_in / p_store) / drain [tokens], where margin, parameters and GPU price cancel (seed claims, C22)."""
-    return mfu * _combinations(name)["crossover_tokens_at_full_mfu"]
+    found = _combinations(name).get("crossover_tokens_at_full_mfu")
+    if found is None:
+        raise InstanceError.single(name, "cache_writes", "the table tells no price of holding a token", "another")
+    return mfu * found
 
 
 @cache
@@ -58,8 +63,7 @@ def _combinations(name: str) -> dict[str, float]:
 
 def _disagreement(name: str, mfu: float) -> float:
     """Factor between the context step and the crossover that input and storage price imply, at least 1."""
-    step = _table(name).long_context
-    ratio = (step.threshold_tokens if step else 0) / crossover_tokens(name, mfu)
+    ratio = long_context_of(name).threshold_tokens / crossover_tokens(name, mfu)
     return max(ratio, 1.0 / ratio)
 
 
@@ -75,11 +79,12 @@ def _prices_reveal(values: Values) -> Finding:
     """Compare two clues over the crossover, in which margins cancel, for three tables; and levels, in which not."""
     mfu, tolerance = values.number("mfu"), values.number("tolerance")
     names = {kind: values.text(kind) for kind in ("claude", "gemini", "older_gemini")}
+    apart = {kind: _disagreement(names[kind], mfu) for kind in ("claude", "gemini")}
     inferred = {kind: _inferred(names[kind], tolerance) for kind in ("claude", "gemini")}
     level = _price_over_cost(names["gemini"], values.number("active_params"), values.number("usual_mfu"))
-    span = inferred["gemini"].active_params_span
+    span, audited = inferred["gemini"].active_params_span, audited_usd_per_mtok(values)
     return Finding(
-        computed=_disagreement(names["claude"], mfu),
+        computed=apart["claude"],
         figures=(
             *(
                 Figure(f"crossover implied, {kind}", crossover_tokens(name, mfu), "tokens")
@@ -90,16 +95,10 @@ def _prices_reveal(values: Values) -> Finding:
             Figure("greatest over least N_act from the input price", span),
             Figure("N_act is known to a factor of 10", span <= SPANS_ALMOST_NOTHING),
             Figure("input price over its FLOP, gemini", level),
-            Figure(
-                "DeepSeek's input price over cost",
-                values.number("deepseek_in_price") / values.number("deepseek_in_cost"),
-            ),
-            Figure(
-                "DeepSeek's output price over cost",
-                values.number("deepseek_out_price") / values.number("deepseek_out_cost"),
-            ),
+            Figure("DeepSeek's input price over cost", values.number("deepseek_in_price") / audited["uncached"]),
+            Figure("DeepSeek's output price over cost", values.number("deepseek_out_price") / audited["output"]),
         ),
-        field=(Figure("step against storage, gemini", _disagreement(names["gemini"], mfu)),),
+        field=(Figure("step against storage, gemini", apart["gemini"]),),
     )
 
 
@@ -127,11 +126,8 @@ CLAIMS = (
             Input("gemini", "gemini-3.1-pro", "", "price table of the library"),
             Input("older_gemini", "gemini-2.5-pro", "", "price table of the library"),
             Input("deepseek_in_price", 0.55, "$/Mtok", "R1, February 2025", varies=False),
-            Input(
-                "deepseek_in_cost", 0.138, "$/Mtok", "uncached input, audit of DeepSeek's Day 6 figures", varies=False
-            ),
             Input("deepseek_out_price", 2.19, "$/Mtok", "R1, February 2025", varies=False),
-            Input("deepseek_out_cost", 0.300, "$/Mtok", "output, audit of DeepSeek's Day 6 figures", varies=False),
+            *DAY_OF_DEEPSEEK,
         ),
         compute=_prices_reveal,
         acceptance=(

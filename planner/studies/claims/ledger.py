@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InstanceError, Problem
@@ -93,10 +94,21 @@ def _names(claim: Claim) -> set[str]:
 def _computed(claim: Claim, values: Values) -> Finding:
     """Recompute a claim; where a changed input leads out of its formulas, say so."""
     try:
-        return claim.compute(values)
-    except (ArithmeticError, LookupError, MemoryError, ValueError) as error:
-        message = f"{claim.id} cannot be computed there: {error}"
-        raise InstanceError.single("command line", "--set", message, "a value nearer to the default") from error
+        finding = claim.compute(values)
+    except LookupError as error:
+        raise _nowhere(claim, f"there is no {error}", "another name") from error
+    except (ArithmeticError, MemoryError, ValueError) as error:
+        raise _nowhere(claim, str(error)) from error
+    endless = [
+        entry.name for entry in finding.all_figures if isinstance(entry.value, float) and not isfinite(entry.value)
+    ]
+    if endless or not isfinite(finding.computed or 0.0):
+        raise _nowhere(claim, f"no finite number for {', '.join(endless) or claim.quantity}")
+    return finding
+
+
+def _nowhere(claim: Claim, reason: str, remedy: str = "a value nearer to the default") -> InstanceError:
+    return InstanceError.single("command line", "--set", f"{claim.id} cannot be computed there: {reason}", remedy)
 
 
 def _document(claim: Claim, changes: Mapping[str, Value]) -> dict[str, Any]:

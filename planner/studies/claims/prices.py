@@ -16,6 +16,14 @@ TABLE = Input("table", "gemini-3.1-pro", "", "price table of the library")
 LARGE_BATCH = 1e9
 BATCH = Input("b", LARGE_BATCH, "", "batch over balance batch; very large: the step is the crossover itself")
 THRESHOLD = Input("threshold", 200e3, "tokens", "context above which the price rises")
+_GPUS_A_NODE = 8.0
+DAY_OF_DEEPSEEK = (
+    Input("prefill_per_node", 73.7e3, "tokens/s", "input of a node of 8 GPUs, hits counted (DeepSeek Day 6)"),
+    Input("decode_per_node", 14.8e3, "tokens/s", "output of a node of 8 GPUs (DeepSeek Day 6)"),
+    Input("input_tokens", 608e9, "tokens", "input of the day (DeepSeek Day 6)"),
+    Input("cached_tokens", 342e9, "tokens", "of these found in the cache (DeepSeek Day 6)"),
+    Input("usd_per_gpu_hour", 2.0, "USD/h", "rent of a GPU, as DeepSeek's overview assumes"),
+)
 ATTENTION_MODELS = ("llama-3.1-70b", "llama-3.1-405b", "deepseek-v3")
 
 
@@ -24,7 +32,8 @@ def _table(name: str) -> PriceTable:
     return load_price_table(name)
 
 
-def _long_context(name: str) -> LongContext:
+def long_context_of(name: str) -> LongContext:
+    """Return the price step of a table; InstanceError where it has none."""
     found = _table(name).long_context
     if found is None:
         raise InstanceError.single(name, "long_context", "the table has no step of the price with context", "another")
@@ -46,7 +55,7 @@ def _form_with_kink(threshold: float, batch: float) -> NormalForm:
 
 def _price_step(values: Values) -> Finding:
     """Rise of the input price, the rise of cost with context, and what the one leaves of the other."""
-    table, long = _table(values.text("table")), _long_context(values.text("table"))
+    table, long = _table(values.text("table")), long_context_of(values.text("table"))
     rises = {
         "input": (long.input_usd_per_mtok or table.input_usd_per_mtok) / table.input_usd_per_mtok,
         "output": (long.output_usd_per_mtok or table.output_usd_per_mtok) / table.output_usd_per_mtok,
@@ -136,15 +145,23 @@ def _arithmetic_kink(name: str) -> float:
     return 2.0 * model.published_active_params / per_token
 
 
+def audited_usd_per_mtok(values: Values) -> dict[str, float]:
+    """Cost of output, of input with cache hits counted, and of input computed, from the rates of DeepSeek's day."""
+    cached = values.number("cached_tokens") / values.number("input_tokens")
+    usd_per_s = values.number("usd_per_gpu_hour") * _GPUS_A_NODE / 3600.0
+    counted = usd_per_s / values.number("prefill_per_node") * 1e6
+    return {
+        "output": usd_per_s / values.number("decode_per_node") * 1e6,
+        "input": counted,
+        "uncached": counted / (1.0 - cached),
+    }
+
+
 def _output_over_input(values: Values) -> Finding:
     """Output over input price, against the ratio of costs: measured, by the roofline, and by clues taken together."""
-    long = _long_context("gemini-3.1-pro")
-    cached = values.number("cached_tokens") / values.number("input_tokens")
-    usd = {
-        phase: values.number("usd_per_gpu_hour") * 8.0 / (3600.0 * values.number(rate)) * 1e6
-        for phase, rate in (("output", "decode_per_node"), ("input", "prefill_per_node"))
-    }
-    with_hits, uncached = usd["output"] / usd["input"], usd["output"] / usd["input"] * (1.0 - cached)
+    long = long_context_of("gemini-3.1-pro")
+    usd = audited_usd_per_mtok(values)
+    with_hits, uncached = usd["output"] / usd["input"], usd["output"] / usd["uncached"]
     form = normal_form(model_named(values.text("model")), chip_named("h800"), 144)
     roofline = form.relative_cost(values.number("sequences_of_ep144"), values.number("context"))
     seen = "price table of the library"
@@ -153,7 +170,7 @@ def _output_over_input(values: Values) -> Finding:
         figures=(
             Figure("cost of output", usd["output"], "USD/Mtok"),
             Figure("cost of input, hits counted", usd["input"], "USD/Mtok"),
-            Figure("cost of input, uncached", usd["input"] / (1.0 - cached), "USD/Mtok"),
+            Figure("cost of input, uncached", usd["uncached"], "USD/Mtok"),
             Figure("cost ratio of DeepSeek, hits counted as input", with_hits),
             Figure("cost ratio by the roofline at DeepSeek's batch and context", roofline),
             Figure(
@@ -183,7 +200,7 @@ def _clue_test(typical_context: float, tolerance: float) -> tuple[Figure, ...]:
     """
     from planner.studies.inference import Inference, Reading, question_of
 
-    changes = {"long_context": _long_context("gemini-3.1-pro"), "typical_context_tokens": int(typical_context)}
+    changes = {"long_context": long_context_of("gemini-3.1-pro"), "typical_context_tokens": int(typical_context)}
     table = _table("claude-opus-4.6").model_copy(update=changes)
     names = {"fast_mode": "C6", "context_step": "C18", "output_over_input": "C20"}
     inference = Inference(question_of(table, Reading(tolerance=tolerance, precision="fp8", only=tuple(names))))
@@ -277,11 +294,7 @@ CLAIMS = (
         inputs=(
             Input("table", "claude-sonnet-4.6", "", "price table of the library"),
             MODEL,
-            Input("prefill_per_node", 73.7e3, "tokens/s", "input of a node of 8 GPUs, hits counted (DeepSeek Day 6)"),
-            Input("decode_per_node", 14.8e3, "tokens/s", "output of a node of 8 GPUs (DeepSeek Day 6)"),
-            Input("input_tokens", 608e9, "tokens", "input of the day (DeepSeek Day 6)"),
-            Input("cached_tokens", 342e9, "tokens", "of these found in the cache (DeepSeek Day 6)"),
-            Input("usd_per_gpu_hour", 2.0, "USD/h", "rent of a GPU, as DeepSeek's overview assumes"),
+            *DAY_OF_DEEPSEEK,
             Input("sequences_of_ep144", 144 * 1850 / 21.0, "sequences", "in service on DeepSeek's decode unit"),
             Input("context", 4989.0, "tokens", "mean context of the day (DeepSeek Day 6)"),
             Input("typical_context", 4000.0, "tokens", "context of a usual request in the clue test", varies=False),

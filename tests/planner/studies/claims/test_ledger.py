@@ -187,3 +187,35 @@ def test_what_does_not_exist_is_named(ids: list[str], changes: dict[str, float |
     """Unknown claims and inputs, and values of the wrong kind, are refused by name."""
     with pytest.raises(InstanceError, match=named):
         recompute(ids, changes)
+
+
+@pytest.mark.parametrize(
+    ("claim", "change", "told"),
+    [
+        ("C1", {"rho": 1e300}, "no finite number"),
+        ("C3", {"weights": "int3"}, "there is no 'int3'"),
+        ("C21", {"table": "gemini-3.1-pro"}, "does not price cache writes"),
+        ("C23", {"gemini": "claude-opus-4.6"}, "no step of the price with context"),
+    ],
+)
+def test_inputs_that_lead_nowhere_are_told(claim: str, change: dict[str, float | str], told: str) -> None:
+    """No endless number, bare key or division by zero reaches the reader: the reason does."""
+    with pytest.raises(InstanceError, match=told):
+        recompute([claim], change)
+
+
+def test_costs_of_the_audit_follow_from_its_rates() -> None:
+    """C23 takes the audit of C20, no typed cost: at twice the rent prices are half as far above cost."""
+    plain, dear = (
+        {row["name"]: row["value"] for row in recompute(["C23"], change)[0]["figures"]}
+        for change in ({}, {"usd_per_gpu_hour": 4.0})
+    )
+    for name in ("DeepSeek's input price over cost", "DeepSeek's output price over cost"):
+        assert plain[name] == pytest.approx(2 * dear[name])
+
+
+def test_reads_that_repay_follow_from_the_price_table() -> None:
+    """Opus prices writes at 1.25 and 2 times and reads at a tenth of its input, as Sonnet does: 0.278 and 1.11."""
+    figures = {row["name"]: row["value"] for row in recompute(["C21"], {"table": "claude-opus-4.6"})[0]["figures"]}
+    assert figures["reads that repay a 5-minute write"] == pytest.approx(0.25 / 0.9)
+    assert figures["reads that repay a 1-hour write"] == pytest.approx(1.0 / 0.9)
