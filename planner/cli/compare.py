@@ -32,6 +32,9 @@ def compare(
     changes: SetOption = None,
     time_limit: TimeLimitOption = None,
     gap: GapOption = 1e-3,
+    token_split: Annotated[
+        bool, typer.Option("--token-split", help="Also the balance of an engine that splits tokens by an LP.")
+    ] = False,
     workers: WorkersOption = 1,
     backend: BackendOption = "processes",
     out: PageOption = None,
@@ -55,7 +58,7 @@ def compare(
         names = None if strategies is None else [name.strip() for name in strategies.split(",") if name.strip()]
         options = SolveOptions(time_limit_s=time_limit, gap=gap)
         with points_bar("compare", shown=not quiet) as update:
-            rows = compare_strategies(instances, names, options, engine=engine, on_row=update)
+            rows = compare_strategies(instances, names, options, token_split=token_split, engine=engine, on_row=update)
         page = {} if out is None else {"path": _write_page(out, rows)}
         output.document({"rows": rows} | page, lambda: "\n".join([_table(rows), *page.values()]))
 
@@ -100,6 +103,11 @@ def _table(rows: list[dict[str, Any]]) -> str:
         for row in own:
             terminal.add_row(table, row["rank"], row["strategy"], *(_cell(row, *spec) for spec in _COLUMNS.values()))
         lines.append(terminal.printed(table))
+        lines += [
+            f"{row['strategy']}: balance {row['token_split_balance']:.4f} if tokens are split by an LP"
+            for row in own
+            if row.get("token_split_balance") is not None
+        ]
         lines += [f"{row['strategy']}: {row['note']}" for row in rows if row["case"] == case and row["note"]]
     meaning = "off host: share of token-expert assignments that leave the sender's host; sends: distinct other hosts a "
     meaning += "token; moved: share of slots that differ from contiguous placement"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -185,10 +185,15 @@ def compile_pyomo(model: Any) -> CompiledModel:  # noqa: ANN401 - Pyomo ships no
         column_lower=lower,
         column_upper=upper,
         integrality=_integrality(variables),
-        column_namer=lambda: [variable.name for variable in variables],
-        row_namer=lambda: [constraint.name for constraint in constraints],
+        column_namer=partial(_names, variables, model),
+        row_namer=partial(_names, constraints, model),
     )
     return CompiledModel(arrays, variables, constraints, model, maximise)
+
+
+def _names(components: Sequence[Any], _model: Any) -> list[str]:  # noqa: ANN401 - Pyomo ships no types
+    """Names of components; the model is held because they know it by weak reference only."""
+    return [component.name for component in components]
 
 
 def _standard_form(model: Any) -> tuple[Any, bool]:  # noqa: ANN401 - Pyomo ships no types

@@ -48,6 +48,7 @@ def compare_strategies(
     names: Sequence[str] | None = None,
     options: SolveOptions | None = None,
     *,
+    token_split: bool = False,
     engine: Engine | None = None,
     on_row: Callable[[dict[str, Any], int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -57,6 +58,9 @@ def compare_strategies(
     ----------
     instances, names, options
         Cases, strategies (all by default) and limits of the solves.
+    token_split
+        Also tell in token_split_balance what the maps in use reach where the engine splits tokens over copies by a
+        linear program.
     engine
         Where cases and strategies are solved side by side; in this process by default.
     on_row
@@ -82,7 +86,7 @@ def compare_strategies(
         remedy = f"use one of: {', '.join(STRATEGIES)}"
         raise InstanceError([Problem("--strategies", name, "no such strategy", remedy) for name in unknown])
     options = options or SolveOptions(gap=1e-3)
-    tasks = [(instance, name, options) for instance in instances for name in chosen]
+    tasks = [(instance, name, options, token_split) for instance in instances for name in chosen]
     rows = []
     for row in (engine or Engine()).run(_solve_one, tasks, _died):
         rows.append(row)
@@ -106,7 +110,9 @@ def _ranked(rows: list[dict[str, Any]], case: str, names: list[str]) -> list[dic
     return [*solved, *(row for row in own if row["cost_usd"] is None)]
 
 
-def _solve_one(instance: Instance, name: str, options: SolveOptions, attempt: int = 1) -> dict[str, Any]:
+def _solve_one(
+    instance: Instance, name: str, options: SolveOptions, token_split: bool, attempt: int = 1
+) -> dict[str, Any]:
     """One row, its bound among the keys; ``attempt`` is the engine's.
 
     Raises
@@ -115,7 +121,7 @@ def _solve_one(instance: Instance, name: str, options: SolveOptions, attempt: in
         If Ctrl-C cut the solve short: what it found is no result of a comparison.
     """
     began = time.perf_counter()
-    row = _empty(instance, name)
+    row = _empty(instance, name, token_split)
     try:
         answer = solve_serving(instance, options, strategy=name)
     except (FormulationError, NoPlanFound) as error:
@@ -124,16 +130,27 @@ def _solve_one(instance: Instance, name: str, options: SolveOptions, attempt: in
         if answer.stop_reason is StopReason.interrupted:
             raise KeyboardInterrupt
         row |= _measures(answer) | {"bound_usd": answer.bound_usd}
+        row |= {"token_split_balance": _split_balance(answer)} if token_split else {}
     return row | {"seconds": time.perf_counter() - began}
 
 
-def _empty(instance: Instance, name: str) -> dict[str, Any]:
+def _empty(instance: Instance, name: str, token_split: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"case": instance.name, "strategy": name, "rank": None} | dict.fromkeys(_MEASURES)
+    row |= {"token_split_balance": None} if token_split else {}
     return row | {"seconds": None, "note": "", "bound_usd": None}
 
 
-def _died(instance: Instance, name: str, options: SolveOptions, fault: str) -> dict[str, Any]:
-    return _empty(instance, name) | {"note": fault}
+def _died(instance: Instance, name: str, options: SolveOptions, token_split: bool, fault: str) -> dict[str, Any]:
+    return _empty(instance, name, token_split) | {"note": fault}
+
+
+def _split_balance(answer: ServingAnswer) -> float:
+    from planner.strategies.token_split import token_split_balance
+
+    book = answer.book
+    maps = {key: placed.physical_to_logical_map for key, placed in book.placements.items() if _in_use(answer, key)}
+    reached = [float(np.nanmean(token_split_balance(book.request(key), rows))) for key, rows in maps.items()]
+    return float(np.mean(reached)) if reached else 1.0
 
 
 def _measures(answer: ServingAnswer) -> dict[str, Any]:

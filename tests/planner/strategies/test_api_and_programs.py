@@ -113,8 +113,13 @@ def test_proving_only_lowers_the_bound() -> None:
     assert tight.balance[0] <= tight.bound[0] * (1 + 1e-9)
 
 
-def test_out_of_time_names_the_layer_and_what_to_do() -> None:
-    """40 experts on two nodes find no placement in 0 s: a time limit, not limits in conflict, and a remedy."""
+def test_out_of_time_names_the_layer_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that had no time for a placement: a time limit, not limits in conflict, the layer and a remedy."""
+
+    def no_time(problem: object, options: object) -> None:
+        raise NoPlanFound(["no placement found in time"], "time_limit")
+
+    monkeypatch.setattr("formulations.placement_domain.place_by_domain", no_time)
     load = np.random.default_rng(3).lognormal(0.0, 0.8, (2, 40))
     with pytest.raises(NoPlanFound, match=r"layer 0, after 0 of 2: .* or take local_search") as caught:
         place(load, 12, 4, strategy="domain", gpus_per_node=6, time_limit_s=0.0)
