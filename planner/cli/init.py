@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planner.cli import complete
 from planner.cli.support import Format, FormatOption, QuietOption, reporting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXAMPLE = (
     "Example: planner init --model deepseek-v3 --hardware h200 --gpus 64 --requests-per-s 20 --input-tokens 4000 "
@@ -123,42 +126,93 @@ def _answers(given: dict[str, Any], *, ask: bool) -> dict[str, Any]:
                 Problem("command line", flag, "is missing", f"such as {_ASKED[flag][1]}") for flag in missing
             )
         return given
-    return given | {flag: typer.prompt(_ASKED[flag][0], default=_ASKED[flag][1], err=True) for flag in missing}
+    try:
+        return given | {flag: _asked(flag) for flag in missing}
+    except typer.Abort:  # Ctrl-C or the end of the input: interrupted like any other command
+        sys.stderr.write("\n")
+        raise KeyboardInterrupt from None
+
+
+def _asked(flag: str) -> str:
+    """Ask until the answer can be used."""
+    question, default = _ASKED[flag]
+    return str(typer.prompt(question, default=default, err=True, value_proc=lambda answer: _usable(flag, answer)))
+
+
+def _usable(flag: str, answer: str) -> str:
+    """Return the answer to one question.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it cannot be used; the question is then asked again.
+    """
+    from planner.errors import InstanceError
+    from planner.instance.loading import load_accelerator, load_model
+
+    answer = answer.strip()
+    named: dict[str, Callable[[str], object]] = {"--model": load_model, "--hardware": load_accelerator}
+    try:
+        if flag in named:
+            named[flag](answer)
+        else:
+            _number(flag, answer)
+    except InstanceError as error:
+        told = "; ".join(f"{entry.message} ({entry.remedy})" for entry in error.problems)
+        raise typer.BadParameter(told) from None
+    return answer
+
+
+def _number(flag: str, text: str) -> float | int:
+    """Read the number that a flag takes.
+
+    Raises
+    ------
+    InstanceError
+        If it is none, or not above 0.
+    """
+    from planner.errors import InstanceError
+    from planner.units import parse
+
+    whole = flag.endswith("-tokens")
+    try:
+        value = int(text) if whole else parse(text, "per_s" if flag == "--requests-per-s" else "s")
+    except ValueError as error:
+        fault = f"{text!r} is not a whole number" if whole else str(error)
+        raise InstanceError.single("command line", flag, fault, "give a number, with a unit where it has one") from None
+    if not value > 0:
+        raise InstanceError.single("command line", flag, f"is {text}, must be above 0", "give a number above 0")
+    return value
 
 
 def _checked(answers: dict[str, Any], ttft: str | None, tpot: str | None) -> dict[str, Any]:
-    """Read numbers with units; every problem at once."""
+    """Read numbers with units; every problem at once, names that are not shipped among them."""
     from planner.errors import InstanceError, Problem
-    from planner.units import parse
+    from planner.instance.loading import load_accelerator, load_model
 
     problems: list[Problem] = []
 
-    def read(flag: str, text: str, unit: str) -> float:
+    def read(flag: str, text: object) -> Any:  # noqa: ANN401 - whole for tokens
         try:
-            value = parse(text, unit)
-        except ValueError as error:
-            problems.append(Problem("command line", flag, str(error), "give a number, with a unit where it has one"))
-            return 0.0
-        if not value > 0:
-            problems.append(Problem("command line", flag, f"is {text}, must be above 0"))
-        return value
-
-    def whole(flag: str) -> int:
-        try:
-            return int(answers[flag])
-        except ValueError:
-            problems.append(Problem("command line", flag, f"{answers[flag]!r} is not a whole number"))
+            return _number(flag, str(text))
+        except InstanceError as error:
+            problems.extend(error.problems)
             return 1
 
     checked = {
         "model": str(answers["--model"]),
         "hardware": str(answers["--hardware"]),
-        "requests_per_s": read("--requests-per-s", str(answers["--requests-per-s"]), "per_s"),
-        "input_tokens": whole("--input-tokens"),
-        "output_tokens": whole("--output-tokens"),
-        "ttft_s": None if ttft is None else read("--ttft", ttft, "s"),
-        "tpot_s": None if tpot is None else read("--tpot", tpot, "s"),
+        "requests_per_s": read("--requests-per-s", answers["--requests-per-s"]),
+        "input_tokens": read("--input-tokens", answers["--input-tokens"]),
+        "output_tokens": read("--output-tokens", answers["--output-tokens"]),
+        "ttft_s": None if ttft is None else read("--ttft", ttft),
+        "tpot_s": None if tpot is None else read("--tpot", tpot),
     }
+    for key, load in (("model", load_model), ("hardware", load_accelerator)):
+        try:
+            load(checked[key])
+        except InstanceError as error:
+            problems += [Problem("command line", f"--{key}", entry.message, entry.remedy) for entry in error.problems]
     if problems:
         raise InstanceError(problems)
     return checked

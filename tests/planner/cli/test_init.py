@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +75,56 @@ def test_wrong_numbers_are_told_together(tmp_path: Path) -> None:
     assert run.exit_code == 2
     assert "--requests-per-s" in run.stderr
     assert "--tpot" in run.stderr
+
+
+def test_a_name_and_a_number_that_are_wrong_are_told_together(tmp_path: Path) -> None:
+    """A model that is not shipped does not hide the length that is no number of tokens, nor the other way round."""
+    flags = ["--model", "nosuch", *FLAGS[2:-1], "-1", *LENGTHS, "--out", str(tmp_path / "chat.toml")]
+    run = CliRunner().invoke(app, ["init", *flags])
+    assert run.exit_code == 2
+    assert "--model" in run.stderr
+    assert "--requests-per-s" in run.stderr
+
+
+def answered(out: Path, answers: list[bytes | None]) -> tuple[int, str]:
+    """Exit code and screen of `planner init` on a pseudo-terminal on which somebody types; None is Ctrl-C."""
+    screen, terminal = pty.openpty()
+    words = [sys.executable, "-m", "planner", "init", "--out", str(out)]
+    child = subprocess.Popen(words, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux ends a pseudo-terminal that nobody holds
+        while select.select([screen], [], [], 60)[0] and (part := os.read(screen, 4096)):
+            shown += part
+            if not shown.rstrip().endswith(b"]:") or not answers:
+                continue
+            if (answer := answers.pop(0)) is None:
+                child.send_signal(signal.SIGINT)
+            else:
+                os.write(screen, answer)
+    os.close(screen)
+    return child.wait(60), shown.decode()
+
+
+def test_a_terminal_is_asked_until_the_answer_is_of_use(tmp_path: Path) -> None:
+    """A model that is not shipped and a rate that is no number are asked again; empty lines take what is offered."""
+    out = tmp_path / "case.toml"
+    typed: list[bytes | None] = [b"nosuch\n", b"mixtral-8x7b\n", b"h100\n", b"fast\n", b"3\n", b"1000\n", b"\n"]
+    code, shown = answered(out, typed)
+    assert code == 0, shown
+    assert shown.count("Model (planner list models)") == 2
+    assert shown.count("Requests a second") == 2
+    instance = load_case(out)
+    assert isinstance(instance, Instance)
+    asked = instance.demand[0]
+    assert (asked.requests_per_s, asked.input_tokens, asked.output_tokens) == (3.0, 1000, 512)
+
+
+def test_ctrl_c_while_asked_is_an_interruption(tmp_path: Path) -> None:
+    """Exit code 130 as everywhere, and no file."""
+    code, _ = answered(tmp_path / "case.toml", [b"mixtral-8x7b\n", None])
+    assert code == 130
+    assert not (tmp_path / "case.toml").exists()
 
 
 def test_a_gpu_without_a_price_asks_for_one() -> None:
