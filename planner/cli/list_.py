@@ -25,6 +25,12 @@ class Kind(StrEnum):
     prices = "prices"
     claims = "claims"
     menus = "menus"
+    price_tables = "price_tables"
+    memory_tiers = "memory_tiers"
+
+
+_FOLDERS = {Kind.price_tables: "prices/api"}
+"""Folder of ``instances`` where it is not the kind's own name."""
 
 
 def list_(
@@ -54,8 +60,9 @@ def _entries(kind: Kind) -> list[tuple[str, str]]:
     from planner.instance import library
     from planner.instance.loading import read_toml
 
-    names = library.names(kind.value)
-    titles = [read_toml(library.find(kind.value, name)).get("title", "") for name in names]
+    folder = _FOLDERS.get(kind, kind.value)
+    names = library.names(folder)
+    titles = [read_toml(library.find(folder, name)).get("title", "") for name in names]
     return [(name, str(title)) for name, title in zip(names, titles, strict=True)]
 
 

@@ -87,6 +87,8 @@ def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
         ("cases", "dsv3_2xnvl72"),
         ("laws", "hoffmann"),
         ("prices", "rental_3yr"),
+        ("price_tables", "gemini-3.1-pro"),
+        ("memory_tiers", "host_x86_2026"),
     ],
 )
 def test_lists(kind: str, name: str) -> None:
