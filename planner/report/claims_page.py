@@ -145,9 +145,9 @@ def _inside(entry: Entry) -> list[Markup]:
     inputs = [(row["name"], _with_unit(row), row["meaning"]) for row in entry["inputs"]]
     return [
         terms(rows),
-        element("h4", "Inputs"),
+        element("h3", "Inputs"),
         table(("Input", "Value", "Meaning"), inputs, left=3),
-        element("h4", "Figures"),
+        element("h3", "Figures"),
         table(("Figure", "Value", "From"), found, left=3),
     ]
 

@@ -154,6 +154,7 @@ def measure_figure(planned: Rows, cases: Sequence[str], measure: Measure) -> dic
             y=[escaped(row["strategy"]) for row in own],
             name=escaped(case),
             mode="markers",
+            cliponaxis=False,
             marker={"size": 9, "color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number % len(SYMBOLS)]},
             hovertemplate="%{y}<br>%{x:.4g}<extra>" + escaped(case) + "</extra>",
             showlegend=len(cases) > 1,

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
     from planner.report.html import Part
 
-COLUMNS = ("Cost an hour", "Proven bound", "Gap", "GPUs paid", "In use", "Worst TTFT", "Worst TPOT", "Calibration")
+COLUMNS = ("Cost an hour", "Proven bound", "Gap", "GPUs paid / used", "Worst TTFT", "Worst TPOT", "Calibration")
 SENTENCE = (
     "Plans of this page side by side. Costs compare where demand, horizon and calibration are the same. Worst TTFT and "
     "TPOT are the longest that any class waits; each class has its own limit."
 )
+
+_NAME = "display:inline-block;min-width:10rem;white-space:normal"
+"""Long titles break, so that the columns behind them stay in sight."""
 
 
 def headline(payload: Mapping[str, Any]) -> tuple[str, ...]:
@@ -26,8 +29,7 @@ def headline(payload: Mapping[str, Any]) -> tuple[str, ...]:
         words.usd(facts.per_hour(payload, payload["cost_usd"])),
         words.usd(facts.per_hour(payload, payload["bound_usd"])),
         words.share(payload["gap"]),
-        f"{gpus['paid']:,}",
-        f"{gpus['used']:,}",
+        f"{gpus['paid']:,} / {gpus['used']:,}",
         words.duration(max((row.ttft_s for row in served if row.ttft_s is not None), default=None)),
         words.duration(max((row.tpot_s for row in served if row.tpot_s is not None), default=None)),
         str(payload["assumptions"]["calibration"]["name"]),
@@ -37,7 +39,7 @@ def headline(payload: Mapping[str, Any]) -> tuple[str, ...]:
 def side_by_side(parts: Sequence[Part]) -> Markup:
     """Tabulate the plans among the parts; nothing where there are not two to compare."""
     rows = [
-        (element("a", f"{number}. {part.title}", href=f"#run{number}"), *part.headline)
+        (element("a", f"{number}. {part.title}", href=f"#run{number}", style=_NAME), *part.headline)
         for number, part in enumerate(parts, 1)
         if part.headline
     ]

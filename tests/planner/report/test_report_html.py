@@ -162,6 +162,6 @@ def test_plans_of_one_page_stand_side_by_side(payload: dict[str, Any], plan: dic
     part = solve_part(payload, plan, {})
     assert "Side by side" not in visible(page_of_parts([part]))
     text = visible(page_of_parts([part, part]))
-    line = "$396.00 $395.00 0.253 % 144 "
+    line = "$396.00 $395.00 0.253 % 144 / "
     assert text.count(line) == 2
     assert text.count("4.95 s 49.3 ms hand_set") == 2
