@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from planner.instance.cache import held_class
 from planner.instance.prefixes import HBM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from planner.instance.prefixes import PrefixSpec, WritePolicy
 
 
-_SLIGHT_SHARE = 0.1
+_MOST_CHOICES = 64
+"""Combinations of kinds of prefix and tiers up to which each gets candidates: three kinds in three tiers."""
 
 
 @dataclass(frozen=True)
@@ -170,39 +173,44 @@ def class_sets_with_held(
 ) -> list[tuple[int, ...]]:
     """Class sets that get candidates, from those of the case's own classes.
 
-    In decode all requests of a class are alike, wherever their prefix came from. In prefill a set takes what waits for
-    the k fastest tiers, with and without the requests that find nothing: a slow tier binds only those who use it.
-    Tiers that differ by little of any TTFT count as equally fast.
+    In decode all requests of a class are alike, wherever their prefix came from. In prefill a set takes some kinds of
+    prefix, each from its k fastest tiers, with and without the requests that find nothing: a slow tier binds only who
+    waits for it, and a long rest to compute only who computes it. All such sets of few kinds are listed, so that
+    nothing that a plan could run is left out; of many kinds each alone, and all from equally many tiers.
     """
-    order = sorted(range(len(tables.tier_names)), key=lambda t: _slowest_fetch_s(instance, tables, t))
     found: list[tuple[int, ...]] = []
     for own in sets:
-        steps = [len(order)] if phase == "decode" else _steps(instance, tables, order)
-        for k in steps:
-            held = tuple(
-                d for (i, t), d in tables.held_classes.items() if tables.prefix_class[i] in own and t in order[:k]
-            )
+        kinds = [i for i, d in enumerate(tables.prefix_class) if d in own]
+        tiers = [_by_fetch_time(instance, tables, i) for i in kinds]
+        if phase == "decode":
+            found.append((*own, *(d for classes in tiers for d in classes[-1])))
+            continue
+        for chosen in _choices(tiers):
+            held = tuple(d for classes in chosen for d in classes)
             found.append((*own, *held))
-            if held and phase != "decode":
+            if held:
                 found.append(held)
     return list(dict.fromkeys(found))
 
 
-def _steps(instance: Instance, tables: CacheTables, order: list[int]) -> list[int]:
-    """Numbers of fastest tiers after which the next one is markedly slower; 0, where nothing is kept, and all."""
-    limit = min((demand.ttft_s for demand in instance.demand if demand.ttft_s is not None), default=np.inf)
-    times = [_slowest_fetch_s(instance, tables, t) for t in order]
-    found, fast = [0], 0.0
-    for k, fetch_s in enumerate(times):
-        if k and fetch_s - fast > _SLIGHT_SHARE * limit:
-            found.append(k)
-            fast = fetch_s
-    return [*found, len(order)]
-
-
-def _slowest_fetch_s(instance: Instance, tables: CacheTables, tier: int) -> float:
+def _by_fetch_time(instance: Instance, tables: CacheTables, prefix: int) -> list[tuple[int, ...]]:
+    """Classes of requests that wait for one kind of prefix: none, and from the fastest tier on to all of them."""
     classes = served_classes(instance)
-    return max((classes[d].prefix_fetch_s for (_, t), d in tables.held_classes.items() if t == tier), default=np.inf)
+    positions = sorted(
+        (d for (i, _), d in tables.held_classes.items() if i == prefix), key=lambda d: classes[d].prefix_fetch_s
+    )
+    return [tuple(sorted(positions[:k])) for k in range(len(positions) + 1)]
+
+
+def _choices(tiers: Sequence[list[tuple[int, ...]]]) -> list[tuple[tuple[int, ...], ...]]:
+    """For each kind of prefix how many of its tiers are waited for, all combinations where they are few."""
+    if math.prod(len(classes) for classes in tiers) <= _MOST_CHOICES:
+        return list(itertools.product(*tiers))
+    alone = [
+        tuple(classes if j == i else () for j in range(len(tiers))) for i, each in enumerate(tiers) for classes in each
+    ]
+    deepest = max(len(classes) for classes in tiers)
+    return alone + [tuple(classes[min(k, len(classes) - 1)] for classes in tiers) for k in range(deepest)]
 
 
 def spare_hbm_bytes(
