@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,8 +85,10 @@ def _in_processes(workers: int, job: Job, tasks: Sequence[tuple[Any, ...]], died
         return Parallel(n_jobs=count, return_as="generator_unordered", batch_size=1)
 
     left = dict(enumerate(tasks))
+    driver = os.getpid()
+    first = [delayed(_numbered)(driver, job, at, task, 1) for at, task in left.items()]
     try:
-        for number, row in parallel(workers)(delayed(_numbered)(job, at, task, 1) for at, task in tuple(left.items())):
+        for number, row in parallel(workers)(first):
             del left[number]
             yield row
     except BrokenProcessPool:  # which of those in flight killed its worker is not told
@@ -94,7 +98,7 @@ def _in_processes(workers: int, job: Job, tasks: Sequence[tuple[Any, ...]], died
         for attempt in range(2, MOST_ATTEMPTS + 1):
             try:
                 # two processes: a single one would be this one
-                yield next(iter(parallel(2)([delayed(_numbered)(job, number, task, attempt)])))[1]
+                yield next(iter(parallel(2)([delayed(_numbered)(driver, job, number, task, attempt)])))[1]
                 break
             except BrokenProcessPool as error:
                 fault = str(error).splitlines()[0] if str(error) else fault
@@ -102,8 +106,25 @@ def _in_processes(workers: int, job: Job, tasks: Sequence[tuple[Any, ...]], died
             yield died(*task, fault)
 
 
-def _numbered(job: Job, number: int, task: tuple[Any, ...], attempt: int) -> tuple[int, dict[str, Any]]:
+def _numbered(driver: int, job: Job, number: int, task: tuple[Any, ...], attempt: int) -> tuple[int, dict[str, Any]]:
+    _end_with(driver)
     return number, job(*task, attempt)
+
+
+_WATCH = "end with the driver"
+
+
+def _end_with(driver: int) -> None:
+    """Let this worker end with the process that hands it tasks: killed by SIGKILL, that one cannot stop it."""
+    if os.getppid() != driver or any(thread.name == _WATCH for thread in threading.enumerate()):
+        return  # not a child of the driver, or watched already
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name=_WATCH, daemon=True).start()
 
 
 def _on_ray(workers: int, job: Job, tasks: Sequence[tuple[Any, ...]], died: Job) -> Iterator[dict[str, Any]]:
