@@ -19,6 +19,7 @@ from planner.instance.loading_case import load_case
 from planner.solver.highs import solve_pyomo
 from planner.solver.options import SolveOptions
 from planner.studies.claims import budget, context, inference_claims, pipeline
+from planner.studies.claims.common import chip_named, plain_form
 from planner.studies.claims.ledger import CLAIMS
 from planner.studies.claims.pipeline import Domain, Load
 from planner.studies.imbalance import ImbalanceBook
@@ -148,3 +149,24 @@ def test_the_penalty_of_a_plan_is_mfu_over_mfu(decode_mfu: float) -> None:
     decode_usd = 2.0 * model.active_params * case.output_tokens / decode_mfu * usd_per_peak_flop
     penalty = lifecycle.decode_penalty(case, model, decode_usd)
     assert penalty == pytest.approx(training_mfu / decode_mfu)
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 290, 300), (0.5, 580, 600)])
+def test_the_smallest_batch_of_least_cost_is_found_by_trying_all(share: float, least: int, most: int) -> None:
+    """C3: a dense model in bf16 on H100 is cheapest from a batch of 290 to 300 on; lambda 0.5 doubles it."""
+    form = replace(plain_form(chip_named("h100").roofline_ratio("bf16"), 1.0), crossover_context=1.0)
+    costs = [form.relative_cost(batch, share) for batch in range(1, 2001)]
+    assert least <= 1 + costs.index(min(costs)) <= most
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_a_sweep_over_batches_has_one_kink(share: float) -> None:
+    """C2: cost falls, then is flat; the one kink lies at B* / (1 - lambda) to the grid step."""
+    form = replace(plain_form(300.0, 8.0), crossover_context=1.0)
+    falls = [
+        form.relative_cost(batch + 1, share) < form.relative_cost(batch, share) * (1 - 1e-12)
+        for batch in range(1, 10_000)
+    ]
+    flat_from = 1 + falls.index(False)
+    assert not any(falls[flat_from - 1 :])
+    assert flat_from == pytest.approx(2400 / (1 - share), abs=1)
