@@ -6,8 +6,8 @@ from planner.studies.claims.claim import Acceptance, Claim, Figure, Finding, Inp
 from planner.studies.claims.exhibits import feistel, memory_for_compute, residual
 
 SEED = Input("seed", 20261125.0, "", "of the random weights, keys and inputs", varies=False)
-WIDTH = Input("width", 64.0, "", "entries of a stream", varies=False)
-LAYERS = Input("layers", 64.0, "layers", "of the reversible stack", varies=False)
+WIDTH = Input("width", 64.0, "", "entries of a stream", varies=False, whole=True)
+LAYERS = Input("layers", 64.0, "layers", "of the reversible stack", varies=False, whole=True)
 
 SMOOTH_GAIN = (1.0, 1.6)
 EXACT_IN_FP64 = 1e-12
@@ -113,9 +113,9 @@ CLAIMS = (
         unit="",
         printed=1.0 / 3.0,
         inputs=(
-            Input("layers", 100.0, "layers", "of the network trained", varies=False),
-            Input("width", 12288.0, "", "of its residual stream", varies=False),
-            Input("tokens", 4096.0, "tokens", "of one sequence", varies=False),
+            Input("layers", 100.0, "layers", "of the network trained", varies=False, whole=True),
+            Input("width", 12288.0, "", "of its residual stream", varies=False, whole=True),
+            Input("tokens", 4096.0, "tokens", "of one sequence", varies=False, whole=True),
             Input("bytes_per_entry", 34.0, "B", "a layer keeps per entry of the stream (Korthikanti et al. 2022)"),
             Input("extra_flop_in_practice", 0.5, "", "of the RevNet paper's own runs (Gomez et al. 2017)"),
         ),

@@ -194,6 +194,7 @@ def test_what_does_not_exist_is_named(ids: list[str], changes: dict[str, float |
     [
         ("C1", {"rho": 1e300}, "no finite number"),
         ("C3", {"weights": "int3"}, "there is no 'int3'"),
+        ("C34", {"width": 0.0}, "whole number of at least 1"),
         ("C21", {"table": "gemini-3.1-pro"}, "does not price cache writes"),
         ("C23", {"gemini": "claude-opus-4.6"}, "no step of the price with context"),
     ],
