@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from planner.solver.matrix import MatrixModel
 
 
-def infeasible_rows(matrix: MatrixModel, time_limit_s: float = 10.0) -> list[str]:
+def infeasible_rows(matrix: MatrixModel, time_limit_s: float = 10.0, *, relaxation_only: bool = False) -> list[str]:
     """Name an irreducible set of rows in conflict: dropping any one of them leaves a program that can be met.
 
     Variable bounds and integrality stay in force throughout; bounds that cross are named as ``bounds of <column>``.
@@ -32,6 +32,8 @@ def infeasible_rows(matrix: MatrixModel, time_limit_s: float = 10.0) -> list[str
     time_limit_s
         Seconds for each of the solves. One that runs out counts as "can be met", so the set stays in conflict but may
         not be the smallest.
+    relaxation_only
+        Leave integer programs alone: nothing is named where only integrality stands in the way.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def infeasible_rows(matrix: MatrixModel, time_limit_s: float = 10.0) -> list[str
     options = SolveOptions(time_limit_s=time_limit_s)
     relaxed = replace(matrix, integrality=np.zeros_like(matrix.integrality))
     everything = list(range(matrix.rows))
-    for program in (relaxed, matrix):
+    for program in (relaxed,) if relaxation_only else (relaxed, matrix):
         in_conflict = partial(_in_conflict, program, options)
         if in_conflict(everything):
             return [matrix.row_names[row] for row in sorted(_explain([], False, everything, in_conflict))]

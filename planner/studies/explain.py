@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from planner.costs.capacity import batch_in_memory
 from planner.costs.layout import enumerate_layouts
 from planner.costs.tables import build_tables, capacities_of, machine_of
 from planner.solver.conflict import infeasible_rows
-from planner.solver.highs import solve_pyomo
+from planner.solver.highs import solve_lp_relaxation, solve_pyomo
 from planner.solver.matrix import compile_pyomo
 from planner.solver.options import SolveOptions
 from planner.strategies.bounds import imbalance_lower_bound
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _QUICK = SolveOptions(time_limit_s=10.0, gap=1e-2)
-_QUICK_REPEATABLE = SolveOptions(node_limit=500, gap=1e-2, threads=1, repeatable=True)
+_WHOLE = 1e-6
 
 
 def reasons_without_candidates(instance: Instance, tables: CostTables) -> list[str]:
@@ -119,18 +120,19 @@ def reasons_without_plan(
 ) -> list[str]:
     """Name the smallest set of limits in conflict, or say that time ran out before a plan was found.
 
-    ``repeatable`` counts nodes, not seconds: every run gives the same reasons.
+    ``repeatable`` asks relaxations only: every run gives the same reasons, and a sweep does not spend its time on them.
     """
     if result.stop_reason != "infeasible":
         return [f"stopped ({result.stop_reason}) before any plan was found; give more time"]
-    conflict = in_words(infeasible_rows(compile_pyomo(program.model).matrix), instance, tables)
+    rows = infeasible_rows(compile_pyomo(program.model).matrix, relaxation_only=repeatable)
+    conflict = in_words(rows, instance, tables)
     there = [
         f"{pool.name}: {_count(pool.domains)} of {pool.gpus_per_domain} GPUs each are not enough"
         for pool in instance.pools
         if pool.domains is not None
     ]
     demand = ", ".join(f"{entry.name} {entry.requests_per_s:g}/s" for entry in instance.demand)
-    needed = _domains_needed(instance, _QUICK_REPEATABLE if repeatable else _QUICK)
+    needed = _least_domains(instance) if repeatable else _domains_enough(instance)
     together = [f"these cannot hold together: {'; '.join(conflict)}"] if conflict else []
     return [*there, f"demand {demand}", *needed, *together]
 
@@ -139,14 +141,32 @@ def _count(domains: int) -> str:
     return "1 domain" if domains == 1 else f"{domains} domains"
 
 
-def _domains_needed(instance: Instance, options: SolveOptions) -> list[str]:
-    """Solve with unlimited domains to say how many would be enough, pool by pool."""
+def _with_domains_to_spare(instance: Instance) -> FleetProgram:
     # domains that are paid whole are counted, whatever the pool's own billing
     pools = tuple(replace(pool, domains=None, pays_idle_gpus=True) for pool in instance.pools)
     unlimited = instance.replace(pools=pools)
-    tables = build_tables(unlimited, lambda ranks, slots: imbalance_lower_bound(instance.expert_load, ranks, slots))
-    program = fleet.build(tables)
-    if not solve_pyomo(program.model, options).has_point:
+    return fleet.build(
+        build_tables(unlimited, lambda ranks, slots: imbalance_lower_bound(instance.expert_load, ranks, slots))
+    )
+
+
+def _least_domains(instance: Instance) -> list[str]:
+    """Domains that any plan needs: what the relaxation says, and more than there are; said of a single pool only."""
+    (pool, *others) = instance.pools
+    usd_per_domain = pool.usd_per_gpu_hour * pool.gpus_per_domain * instance.case.horizon_hours
+    if others or not usd_per_domain:
+        return []
+    relaxed = solve_lp_relaxation(compile_pyomo(_with_domains_to_spare(instance).model).matrix)
+    if relaxed.objective is None:
+        return []
+    least = max(math.ceil(relaxed.objective / usd_per_domain - _WHOLE), (pool.domains or 0) + 1)
+    return [f"at least {least} domains of {pool.name} are needed"]
+
+
+def _domains_enough(instance: Instance) -> list[str]:
+    """Solve with unlimited domains to say how many would be enough, pool by pool."""
+    program = _with_domains_to_spare(instance)
+    if not solve_pyomo(program.model, _QUICK).has_point:
         return []
     needed = {h: program.domains_used(h) for h in program.graphs}
     return [

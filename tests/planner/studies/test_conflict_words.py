@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from planner.errors import NoPlanFound
+from planner.solver.options import SolveOptions
 from planner.studies.api import open_serving_case
 from planner.studies.conflict_words import in_words
 from planner.studies.plan_case import plan_case
@@ -30,3 +31,16 @@ def test_domains_are_named_and_unknown_rows_keep_their_names() -> None:
         "decode of document, 1 requests/s",
         "new_row[3]",
     ]
+
+
+def test_a_sweep_says_what_is_needed_at_least() -> None:
+    """Two islands are not enough, so at least three; twenty times the requests need about twenty times as many."""
+    least = []
+    for rate in (200, 4000):
+        instance = open_serving_case("tiny_mixtral_island", [f"demand.chat.requests_per_s={rate}"])
+        with pytest.raises(NoPlanFound) as refused:
+            plan_case(instance, SolveOptions(repeatable=True, threads=1))
+        (said,) = [reason for reason in refused.value.reasons if reason.startswith("at least")]
+        least.append(int(said.split()[2]))
+    assert least[0] >= 3
+    assert 10 * least[0] < least[1] < 25 * least[0]
