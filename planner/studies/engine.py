@@ -79,6 +79,7 @@ def engine_of(backend: str, workers: int) -> Engine:
 
 def _in_processes(workers: int, job: Job, tasks: Sequence[tuple[Any, ...]], died: Job) -> Iterator[dict[str, Any]]:
     from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     def parallel(count: int) -> Parallel:
@@ -96,6 +97,8 @@ def _in_processes(workers: int, job: Job, tasks: Sequence[tuple[Any, ...]], died
     for number, task in left.items():
         fault = "its worker died"
         for attempt in range(2, MOST_ATTEMPTS + 1):
+            # a pool of its own: one that is still breaking would be blamed on this task
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
             try:
                 # two processes: a single one would be this one
                 yield next(iter(parallel(2)([delayed(_numbered)(driver, job, number, task, attempt)])))[1]
